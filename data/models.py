@@ -1,0 +1,375 @@
+"""The domain: transactions, alerts, cases, customers, rules, and every closed set of values they use."""
+
+import math
+from datetime import datetime
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+from data.timestamps import parse_timestamp, to_microseconds
+
+CENT = Decimal("0.01")
+LARGEST_AMOUNT = Decimal("1000000000000.00")
+
+
+class RiskLevel(StrEnum):
+    """Ordered by ``rank``, never by text: as text, MEDIUM sorts above CRITICAL."""
+
+    LOW = "LOW"
+    MEDIUM = "MEDIUM"
+    HIGH = "HIGH"
+    CRITICAL = "CRITICAL"
+
+    @property
+    def rank(self) -> int:
+        """1 for LOW to 4 for CRITICAL; 0 is left for no alert."""
+        return _RANKS[self]
+
+
+_RANKS = {level: rank for rank, level in enumerate(RiskLevel, start=1)}
+
+
+class AlertStatus(StrEnum):
+    NEW = "new"
+    REVIEWING = "reviewing"
+    ESCALATED = "escalated"
+    RESOLVED = "resolved"
+    FALSE_POSITIVE = "false_positive"
+
+
+class TransactionStatus(StrEnum):
+    COMPLETED = "completed"
+    PENDING = "pending"
+    DECLINED = "declined"
+    FLAGGED = "flagged"
+
+
+class CaseStatus(StrEnum):
+    OPEN = "open"
+    INVESTIGATING = "investigating"
+    PENDING_INFO = "pending_info"
+    ESCALATED = "escalated"
+    RESOLVED = "resolved"
+    CLOSED = "closed"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether a case in this status still takes alerts and runs against its SLA."""
+        return self not in (CaseStatus.RESOLVED, CaseStatus.CLOSED)
+
+
+class CasePriority(StrEnum):
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+
+class CaseCategory(StrEnum):
+    VELOCITY_FRAUD = "velocity_fraud"
+    IDENTITY_THEFT = "identity_theft"
+    CARD_TESTING = "card_testing"
+    FRIENDLY_FRAUD = "friendly_fraud"
+    SUSPICIOUS_ACTIVITY = "suspicious_activity"
+    OTHER = "other"
+
+
+class ActivityType(StrEnum):
+    CREATED = "created"
+    ASSIGNED = "assigned"
+    STATUS_CHANGED = "status_changed"
+    COMMENTED = "commented"
+    ESCALATED = "escalated"
+    RESOLVED = "resolved"
+
+
+class Disposition(StrEnum):
+    CONFIRMED_FRAUD = "confirmed_fraud"
+    FALSE_POSITIVE = "false_positive"
+    INCONCLUSIVE = "inconclusive"
+    CUSTOMER_ERROR = "customer_error"
+
+
+class CommentVisibility(StrEnum):
+    INTERNAL = "internal"
+    CUSTOMER = "customer"
+
+
+class Role(StrEnum):
+    ADMIN = "admin"
+    ANALYST = "analyst"
+    VIEWER = "viewer"
+
+
+class DeadLetterReason(StrEnum):
+    """Why a record was set aside instead of scored."""
+
+    EMPTY = "empty"
+    OVERSIZED = "oversized"
+    NOT_UTF8 = "not_utf8"
+    NOT_JSON = "not_json"
+    NOT_AN_OBJECT = "not_an_object"
+    DUPLICATE_KEY = "duplicate_key"
+    WRONG_COLUMN_COUNT = "wrong_column_count"
+    MISSING_FIELD = "missing_field"
+    INVALID_FIELD = "invalid_field"
+    ID_CONFLICT = "id_conflict"
+    FUTURE_DATED = "future_dated"
+
+
+class RuleAction(StrEnum):
+    FLAG = "flag"
+    BLOCK = "block"
+    ALERT = "alert"
+    REVIEW = "review"
+
+
+class RuleType(StrEnum):
+    """What a rule's condition looks at; one evidence family each, so that no fact is counted twice."""
+
+    VELOCITY = "velocity"
+    AMOUNT = "amount"
+    TIME = "time"
+    LOCATION = "location"
+    CARD_TESTING = "card_testing"
+    MODEL = "model"
+    TRAVEL = "travel"
+
+
+def _parse_amount(value: object) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
+        raise ValueError(f"a {type(value).__name__} is not an amount")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} is not an amount")
+    if isinstance(value, str) and len(value) > 40:
+        raise ValueError("an amount of over 40 characters is not an amount")
+    try:
+        amount = Decimal(repr(value) if isinstance(value, float) else value)
+    except InvalidOperation:
+        raise ValueError(f"{value!r} is not an amount") from None
+    if not amount.is_finite():
+        raise ValueError(f"{value} is not an amount")
+    if amount < 0:
+        raise ValueError(f"{value} is negative")
+    if amount >= LARGEST_AMOUNT:
+        raise ValueError("it is 1,000,000,000,000 or more")
+    return amount.quantize(CENT, rounding=ROUND_HALF_EVEN)
+
+
+def _blank_to_none(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+Identifier = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128)]
+OptionalIdentifier = Annotated[
+    Annotated[str, StringConstraints(max_length=128)] | None, BeforeValidator(_blank_to_none)
+]
+OptionalText = Annotated[
+    Annotated[str, StringConstraints(max_length=512)] | None, BeforeValidator(_blank_to_none)
+]
+Amount = Annotated[Decimal, BeforeValidator(_parse_amount)]
+"""Currency units, at least 0, to the cent."""
+Timestamp = Annotated[datetime, BeforeValidator(parse_timestamp)]
+"""Aware, UTC."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Transaction(BaseModel):
+    """A card transaction as it arrives. Fields unknown to this model are ignored.
+
+    ``location`` is ``"lat,lng"``, ``"City, ST"`` or a note such as ``"TOR Exit Node"``. ``latitude`` and
+    ``longitude`` are degrees, and come together or not at all.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", coerce_numbers_to_str=True)
+
+    transaction_id: Identifier
+    card_id: Identifier
+    amount: Amount
+    timestamp: Timestamp
+    location: OptionalText = None
+    merchant_category: OptionalIdentifier = None
+    merchant_id: OptionalIdentifier = None
+    merchant_name: OptionalText = None
+    currency: Annotated[
+        Annotated[str, StringConstraints(to_upper=True, pattern=r"^[A-Za-z]{3}$")] | None,
+        BeforeValidator(_blank_to_none),
+    ] = None
+    latitude: Annotated[
+        Annotated[float, Field(ge=-90, le=90)] | None, BeforeValidator(_blank_to_none)
+    ] = None
+    longitude: Annotated[
+        Annotated[float, Field(ge=-180, le=180)] | None, BeforeValidator(_blank_to_none)
+    ] = None
+    customer_id: OptionalIdentifier = None
+
+    @model_validator(mode="after")
+    def _coordinates_come_in_pairs(self) -> Self:
+        if (self.latitude is None) != (self.longitude is None):
+            raise ValueError("latitude and longitude come together or not at all")
+        return self
+
+    @property
+    def amount_minor(self) -> int:
+        """The amount in cents."""
+        return int(self.amount.scaleb(2))
+
+    @property
+    def event_time(self) -> int:
+        """Microseconds since the epoch, UTC."""
+        return to_microseconds(self.timestamp)
+
+
+class Reason(_Record):
+    """Why an alert was raised: a fixed code, and the value that met the threshold."""
+
+    code: str
+    rule: str
+    value: float | str
+    threshold: float | str
+    text: str
+
+
+class Contribution(_Record):
+    """How much one feature adds to the model's anomaly score.
+
+    ``share`` is the drop in the raw score (between 0 and 1) when this feature alone is set to ``usual``.
+    """
+
+    feature: str
+    value: float
+    usual: float
+    share: float
+
+
+class CardBaseline(_Record):
+    """What this card usually does, as known before the transaction. Amounts in currency units."""
+
+    transactions: int
+    mean_amount: float | None
+    usual_places: str | None
+    usual_hours: str | None
+    last_seen: datetime | None
+    last_location: str | None
+
+
+class Alert(_Record):
+    id: int
+    alert_id: str
+    transaction_id: str
+    card_id: str
+    event_time: datetime
+    created_at: datetime
+    amount: Decimal
+    currency: str | None
+    location: str | None
+    merchant_id: str | None
+    merchant_name: str | None
+    merchant_category: str | None
+    score: float
+    model_score: float
+    velocity: int
+    level: RiskLevel
+    status: AlertStatus
+    disposition: Disposition | None
+    reasons: tuple[Reason, ...]
+    contributions: tuple[Contribution, ...]
+    baseline: CardBaseline
+    case_id: int | None
+    case_number: str | None
+    version: int
+
+
+class Case(_Record):
+    id: int
+    number: str
+    title: str
+    card_id: str
+    status: CaseStatus
+    priority: CasePriority
+    category: CaseCategory
+    total_amount: Decimal
+    potential_loss: Decimal
+    recovered_amount: Decimal
+    alerts: int
+    assignee: str | None
+    escalated_to: str | None
+    disposition: Disposition | None
+    sla_due_at: datetime
+    opened_at: datetime
+    updated_at: datetime
+    resolved_at: datetime | None
+    version: int
+
+    def is_breached(self, now: datetime) -> bool:
+        """Whether the time allowed had run out: before ``now``, or before the case was resolved."""
+        return (self.resolved_at or now) > self.sla_due_at
+
+
+class CaseActivity(_Record):
+    id: int
+    case_id: int
+    type: ActivityType
+    actor: str
+    at: datetime
+    detail: str
+
+
+class CaseComment(_Record):
+    id: int
+    case_id: int
+    author: str
+    at: datetime
+    visibility: CommentVisibility
+    text: str
+
+
+class Customer(_Record):
+    """Running totals of one card."""
+
+    card_id: str
+    customer_id: str | None
+    transactions: int
+    spent: Decimal
+    alerts: int
+    highest_score: float
+    highest_level: RiskLevel | None
+    first_seen: datetime
+    last_seen: datetime
+    last_location: str | None
+
+
+class Rule(_Record):
+    """A condition with a weight. ``threshold`` and ``window_seconds`` are read as the type defines them."""
+
+    id: str
+    name: str
+    type: RuleType
+    threshold: float
+    window_seconds: int | None
+    parameter: str | None
+    weight: Annotated[float, Field(ge=0, le=10)]
+    action: RuleAction
+    active: bool
+    version: int
+    hits: int
+    description: str
+
+
+class User(_Record):
+    id: int
+    name: str
+    role: Role
+    created_at: datetime

@@ -1,0 +1,1 @@
+"""Sources, features, detectors, scoring and the pipeline. Imports data; never a UI library."""
