@@ -173,9 +173,7 @@ Identifier = Annotated[str, StringConstraints(strip_whitespace=True, min_length=
 OptionalIdentifier = Annotated[
     Annotated[str, StringConstraints(max_length=128)] | None, BeforeValidator(_blank_to_none)
 ]
-OptionalText = Annotated[
-    Annotated[str, StringConstraints(max_length=512)] | None, BeforeValidator(_blank_to_none)
-]
+OptionalText = Annotated[Annotated[str, StringConstraints(max_length=512)] | None, BeforeValidator(_blank_to_none)]
 Amount = Annotated[Decimal, BeforeValidator(_parse_amount)]
 """Currency units, at least 0, to the cent."""
 Timestamp = Annotated[datetime, BeforeValidator(parse_timestamp)]
@@ -207,12 +205,8 @@ class Transaction(BaseModel):
         Annotated[str, StringConstraints(to_upper=True, pattern=r"^[A-Za-z]{3}$")] | None,
         BeforeValidator(_blank_to_none),
     ] = None
-    latitude: Annotated[
-        Annotated[float, Field(ge=-90, le=90)] | None, BeforeValidator(_blank_to_none)
-    ] = None
-    longitude: Annotated[
-        Annotated[float, Field(ge=-180, le=180)] | None, BeforeValidator(_blank_to_none)
-    ] = None
+    latitude: Annotated[Annotated[float, Field(ge=-90, le=90)] | None, BeforeValidator(_blank_to_none)] = None
+    longitude: Annotated[Annotated[float, Field(ge=-180, le=180)] | None, BeforeValidator(_blank_to_none)] = None
     customer_id: OptionalIdentifier = None
 
     @model_validator(mode="after")
