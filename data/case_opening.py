@@ -1,7 +1,7 @@
 """Automatic cases: a HIGH or CRITICAL alert opens an investigation, or joins the card's open one."""
 
 import sqlite3
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from data.models import ActivityType, CaseCategory, CasePriority, RiskLevel
@@ -147,7 +147,7 @@ def _add_activity(connection: sqlite3.Connection, case_id: int, kind: ActivityTy
 
 
 def _next_number(connection: sqlite3.Connection, now: datetime) -> str:
-    day = f"{now:%Y%m%d}"
+    day = f"{now.astimezone(UTC):%Y%m%d}"
     (last,) = connection.execute(
         "INSERT INTO case_numbers VALUES (?, 1) ON CONFLICT (day) DO UPDATE SET last = last + 1 RETURNING last",
         (day,),

@@ -150,11 +150,12 @@ class EngineWriter:
         Raises:
             PositionConflictError: the stored position is not ``batch.first_offset``; nothing was written.
             StoreError: the database refused; nothing was written.
+            sqlite3.IntegrityError, OverflowError: a row breaks a constraint of the schema; nothing was written.
         """
         with self._store.transaction(self._connection):
-            self._advance_position(batch, now)
+            source_id = self._advance_position(batch, now)
             first_seq = self._last_seq() + 1
-            last_seq = self._insert_transactions(first_seq, batch.transactions)
+            last_seq = self._insert_transactions(first_seq, batch.transactions, source_id)
             alert_ids = self._insert_alerts(first_seq, batch, now)
             opened = self._open_cases(alert_ids, batch, now)
             self._insert_dead_letters(batch, now)
@@ -168,51 +169,42 @@ class EngineWriter:
                 self._write_checkpoint(last_seq, batch.checkpoint, now)
         return Commit(last_seq=last_seq, cases_opened=opened, alert_ids=tuple(alert_ids))
 
-    def _advance_position(self, batch: BatchResult, now: datetime) -> None:
-        moved = self._connection.execute(
-            "UPDATE source_positions SET next_offset = ?, watermark = ?, duplicates = duplicates + ?, updated_at = ? "
-            "WHERE source = ? AND partition = ? AND next_offset = ?",
-            (
-                batch.next_offset,
-                batch.watermark,
-                batch.duplicates,
-                to_microseconds(now),
-                batch.source,
-                batch.partition,
-                batch.first_offset,
-            ),
-        )
-        if moved.rowcount == 1:
-            return
+    def _advance_position(self, batch: BatchResult, now: datetime) -> int:
+        """Move the stored position from the batch's first offset to its next, and give the source's id."""
+        updated_at = to_microseconds(now)
         stored = self._connection.execute(
-            "SELECT next_offset FROM source_positions WHERE source = ? AND partition = ?",
+            "SELECT id, next_offset FROM source_positions WHERE source = ? AND partition = ?",
             (batch.source, batch.partition),
         ).fetchone()
-        if stored is not None:
+        if stored is None:
+            cursor = self._connection.execute(
+                "INSERT INTO source_positions (source, partition, next_offset, watermark, duplicates, updated_at) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (batch.source, batch.partition, batch.next_offset, batch.watermark, batch.duplicates, updated_at),
+            )
+            return int(cursor.lastrowid or 0)
+        source_id, next_offset = stored
+        if next_offset != batch.first_offset:
             raise PositionConflictError(
-                f"{batch.source} {batch.partition} stands at {stored[0]}, not at {batch.first_offset}: "
+                f"{batch.source} {batch.partition} stands at {next_offset}, not at {batch.first_offset}: "
                 "another engine has moved it; start again to go on from there"
             )
         self._connection.execute(
-            "INSERT INTO source_positions VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                batch.source,
-                batch.partition,
-                batch.next_offset,
-                batch.watermark,
-                batch.duplicates,
-                to_microseconds(now),
-            ),
+            "UPDATE source_positions SET next_offset = ?, "
+            "watermark = max(coalesce(watermark, ?), coalesce(?, watermark)), "
+            "duplicates = duplicates + ?, updated_at = ? WHERE id = ?",
+            (batch.next_offset, batch.watermark, batch.watermark, batch.duplicates, updated_at, source_id),
         )
+        return int(source_id)
 
     def _last_seq(self) -> int:
         return int(self._connection.execute("SELECT coalesce(max(seq), 0) FROM transactions").fetchone()[0])
 
-    def _insert_transactions(self, first_seq: int, transactions: Sequence[ScoredTransaction]) -> int:
-        marks = ",".join("?" * (1 + len(ScoredTransaction._fields)))
+    def _insert_transactions(self, first_seq: int, transactions: Sequence[ScoredTransaction], source_id: int) -> int:
+        marks = ",".join("?" * (2 + len(ScoredTransaction._fields)))
         self._connection.executemany(
             f"INSERT INTO transactions VALUES ({marks})",  # noqa: S608 - only question marks are put in
-            [(seq, *row) for seq, row in enumerate(transactions, start=first_seq)],
+            [(seq, *row, source_id) for seq, row in enumerate(transactions, start=first_seq)],
         )
         return first_seq + len(transactions) - 1
 
@@ -339,6 +331,7 @@ class _CustomerTotals:
         "last_location",
         "last_seen",
         "level_rank",
+        "located_at",
         "score",
         "spent_minor",
         "transactions",
@@ -354,6 +347,7 @@ class _CustomerTotals:
         self.first_seen = event_time
         self.last_seen = event_time
         self.last_location: str | None = None
+        self.located_at = event_time
 
     def add(self, row: ScoredTransaction) -> None:
         self.transactions += 1
@@ -365,7 +359,9 @@ class _CustomerTotals:
             self.level_rank = max(self.level_rank, row.level_rank)
         if row.event_time >= self.last_seen:
             self.last_seen = row.event_time
-            self.last_location = row.location or self.last_location
+            if row.location is not None:
+                self.last_location = row.location
+                self.located_at = row.event_time
         elif row.event_time < self.first_seen:
             self.first_seen = row.event_time
 
@@ -381,6 +377,7 @@ class _CustomerTotals:
             self.first_seen,
             self.last_seen,
             self.last_location,
+            self.located_at,
         )
 
 
@@ -430,14 +427,14 @@ class _Rollup:
 
 
 _UPSERT_CUSTOMER = """
-INSERT INTO customers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (card_id) DO UPDATE SET
+INSERT INTO customers VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT (card_id) DO UPDATE SET
     customer_id = coalesce(excluded.customer_id, customer_id),
     transactions = transactions + excluded.transactions,
     spent_minor = spent_minor + excluded.spent_minor,
     alerts = alerts + excluded.alerts,
     highest_score = max(highest_score, excluded.highest_score),
     highest_level_rank = max(highest_level_rank, excluded.highest_level_rank),
-    last_location = CASE WHEN excluded.last_seen >= last_seen
+    last_location = CASE WHEN ?11 >= last_seen
         THEN coalesce(excluded.last_location, last_location) ELSE last_location END,
     first_seen = min(first_seen, excluded.first_seen),
     last_seen = max(last_seen, excluded.last_seen)

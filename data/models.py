@@ -152,6 +152,8 @@ def _parse_amount(value: object) -> Decimal:
         raise ValueError(f"{value} is not an amount")
     if isinstance(value, str) and len(value) > 40:
         raise ValueError("an amount of over 40 characters is not an amount")
+    if isinstance(value, str) and ("_" in value or not value.isascii()):
+        raise ValueError(f"{value!r} is not an amount")
     try:
         amount = Decimal(repr(value) if isinstance(value, float) else value)
     except InvalidOperation:
@@ -162,7 +164,7 @@ def _parse_amount(value: object) -> Decimal:
         raise ValueError(f"{value} is negative")
     if amount >= LARGEST_AMOUNT:
         raise ValueError("it is 1,000,000,000,000 or more")
-    return amount.quantize(CENT, rounding=ROUND_HALF_EVEN)
+    return abs(amount.quantize(CENT, rounding=ROUND_HALF_EVEN))
 
 
 def _blank_to_none(value: object) -> object:

@@ -33,7 +33,8 @@ CREATE TABLE transactions (
     status TEXT NOT NULL CHECK (status IN ('completed', 'pending', 'declined', 'flagged')),
     late INTEGER NOT NULL CHECK (late IN (0, 1)),
     is_fraud INTEGER CHECK (is_fraud IN (0, 1)),
-    scenario TEXT
+    scenario TEXT,
+    source_id INTEGER NOT NULL REFERENCES source_positions (id)
 )
 """
 
@@ -158,14 +159,15 @@ CREATE TABLE dead_letters (
 
 _SOURCE_POSITIONS = """
 CREATE TABLE source_positions (
+    id INTEGER PRIMARY KEY,
     source TEXT NOT NULL,
     partition TEXT NOT NULL,
     next_offset INTEGER NOT NULL,
     watermark INTEGER,
     duplicates INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
-    PRIMARY KEY (source, partition)
-) WITHOUT ROWID
+    UNIQUE (source, partition)
+)
 """
 
 _ROLLUP = """
@@ -340,6 +342,7 @@ DEFAULT_RULES: tuple[tuple[str, str, str, float, int | None, str | None, float, 
 def m0001_first_schema(db: Database) -> None:
     """Everything the first version keeps."""
     tables = (
+        _SOURCE_POSITIONS,
         _TRANSACTIONS,
         _CASES,
         _ALERTS,
@@ -348,7 +351,6 @@ def m0001_first_schema(db: Database) -> None:
         _CUSTOMERS,
         _RULES,
         _DEAD_LETTERS,
-        _SOURCE_POSITIONS,
         _ROLLUP.format(period="minute"),
         _ROLLUP.format(period="hour"),
         _ROLLUP_LATENCY,

@@ -19,6 +19,7 @@ from data.schema import migrate
 
 NETWORK_FILESYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "fuse.sshfs", "ncpfs"})
 WRITE_LOCK_TIMEOUT_S = 60.0
+WRITE_LOCK_POLL_S = 0.002
 BUSY_TIMEOUT_MS = 10_000
 WAL_CHECKPOINT_PAGES = 4_000
 
@@ -28,7 +29,11 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._write_lock = FileLock(f"{path}.lock", timeout=WRITE_LOCK_TIMEOUT_S, mode=0o600, thread_local=False)
+        # Thread-local, so that it also keeps two threads of this process apart. Polled often, because a waiter gets
+        # in only when it looks while the lock is free: every 50 ms, a busy engine kept an analyst out for seconds.
+        self._write_lock = FileLock(
+            f"{path}.lock", timeout=WRITE_LOCK_TIMEOUT_S, mode=0o600, poll_interval=WRITE_LOCK_POLL_S
+        )
 
     @classmethod
     def open(cls, path: Path) -> "Store":
@@ -77,15 +82,21 @@ class Store:
 
         Raises:
             StoreLockedError: another process kept it for a minute.
+            StoreError: the lock file cannot be written.
         """
         try:
-            with self._write_lock:
-                yield
+            self._write_lock.acquire()
         except Timeout:
             raise StoreLockedError(
                 f"{self.path} is being written by another process for over {WRITE_LOCK_TIMEOUT_S:.0f} s: "
                 "find it (lsof), end it, and try again"
             ) from None
+        except OSError as error:
+            raise _lock_error(self._write_lock.lock_file, error) from error
+        try:
+            yield
+        finally:
+            self._write_lock.release()
 
     @contextmanager
     def transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
@@ -109,6 +120,7 @@ class Store:
 
         Raises:
             StoreLockedError: another process runs the engine on it.
+            StoreError: the lock file cannot be written.
         """
         lock = FileLock(f"{self.path}.engine", timeout=0, mode=0o600, thread_local=False)
         try:
@@ -117,6 +129,8 @@ class Store:
             raise StoreLockedError(
                 f"another process runs the engine on {self.path}: stop it, or choose another file with --database"
             ) from None
+        except OSError as error:
+            raise _lock_error(lock.lock_file, error) from error
         return lock
 
     def _connect(self) -> sqlite3.Connection:
@@ -141,7 +155,7 @@ def _as_store_error(path: Path) -> Iterator[None]:
             sqlite3.SQLITE_IOERR: "the disk reported an error: check it, then start again",
         }.get(code, str(error))
         raise StoreError(f"{path}: {advice}") from error
-    except sqlite3.IntegrityError:
+    except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
         raise
     except sqlite3.DatabaseError as error:
         raise StoreError(
@@ -150,9 +164,13 @@ def _as_store_error(path: Path) -> Iterator[None]:
         ) from error
 
 
+def _lock_error(lock_file: str, error: OSError) -> StoreError:
+    return StoreError(f"{lock_file} cannot be written ({error.strerror}): check it and its folder")
+
+
 def _prepare_file(path: Path) -> None:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_folder(path.parent)
         if path.is_dir():
             raise StoreError(f"{path} is a folder: give the path of a file with --database")
         filesystem = _filesystem_of(path.parent)
@@ -169,6 +187,13 @@ def _prepare_file(path: Path) -> None:
     os.close(descriptor)
 
 
+def _make_folder(folder: Path) -> None:
+    # mkdir(parents=True) gives its mode to the last folder only.
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
+
+
 def _is_small(path: Path) -> bool:
     """Whether a full check at each start costs nothing that is noticed."""
     return path.stat().st_size < 64 * 1024 * 1024
@@ -183,7 +208,8 @@ def _filesystem_of(folder: Path) -> str | None:
     best, kind = -1, None
     for line in mounts.read_text(errors="replace").splitlines():
         _, point, filesystem, *_ = line.split(" ")
-        if real.is_relative_to(point) and len(point) > best:
+        # A later mount on the same point covers the earlier one, as an automounter's does.
+        if real.is_relative_to(point) and len(point) >= best:
             best, kind = len(point), filesystem
     return kind
 

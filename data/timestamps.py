@@ -8,13 +8,13 @@ MICROSECOND = timedelta(microseconds=1)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 _LATEST_SECONDS = (LATEST - EPOCH).total_seconds()
-_EPOCH_TEXT = re.compile(r"\d{9,12}(\.\d+)?\Z", re.ASCII)
+_EPOCH_TEXT = re.compile(r"\d{9,20}(\.\d+)?\Z", re.ASCII)
 _ORDINAL = re.compile(r"(\d{4})-?(\d{3})(?=T|\Z)", re.ASCII)
 _MIDNIGHT_24 = re.compile(r"T24(?::?00){0,2}(?:[.,]0+)?(?=Z|[+-]|\Z)", re.ASCII)
 
 
 def parse_timestamp(value: object) -> datetime:
-    """Read an ISO 8601 text, epoch seconds (a number, or 9 to 12 digits of text) or a datetime as UTC.
+    """Read an ISO 8601 text, epoch seconds (a number, or 9 and more digits of text) or a datetime as UTC.
 
     A time without an offset is taken as UTC.
 
@@ -29,7 +29,10 @@ def parse_timestamp(value: object) -> datetime:
         moment = _from_epoch_seconds(value)
     else:
         raise ValueError(f"a {type(value).__name__} is not ISO 8601 text or epoch seconds")
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{moment.isoformat()} is not between 1970 and 2200") from None
     if not EPOCH <= moment < LATEST:
         raise ValueError(f"{moment.isoformat()} is not between 1970 and 2200")
     return moment

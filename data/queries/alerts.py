@@ -89,6 +89,24 @@ def alert_total(reader: sqlite3.Connection, only: AlertFilter) -> int:
     return int(total)
 
 
+def newer_alert_total(reader: sqlite3.Connection, only: AlertFilter, after_id: int) -> int:
+    """How many matching alerts came after one."""
+    conditions, parameters = _conditions(only, prefix="")
+    conditions.append("id > ?")
+    (total,) = reader.execute(
+        f"SELECT count(*) FROM alerts{page_filter(conditions)}", (*parameters, after_id)
+    ).fetchone()
+    return int(total)
+
+
+def unreviewed_critical_total(reader: sqlite3.Connection) -> int:
+    """How many CRITICAL alerts nobody has looked at yet."""
+    (total,) = reader.execute(
+        "SELECT count(*) FROM alerts WHERE status = 'new' AND level_rank = ?", (RiskLevel.CRITICAL.rank,)
+    ).fetchone()
+    return int(total)
+
+
 def alert_counts(reader: sqlite3.Connection) -> dict[tuple[RiskLevel, AlertStatus], int]:
     """How many alerts there are of each level and status; absent pairs have none."""
     rows = reader.execute("SELECT level_rank, status, count(*) FROM alerts GROUP BY status, level_rank")

@@ -40,5 +40,5 @@ def page_filter(conditions: list[str]) -> str:
 
 
 def prefix_bounds(prefix: str) -> tuple[str, str]:
-    """The half-open range of texts that start with a prefix, for an index to search."""
-    return prefix, prefix + "\U0010ffff"
+    """The half-open range of identifiers (at most 128 characters) that start with a prefix, for an index to search."""
+    return prefix, prefix + "\U0010ffff" * 129

@@ -1,0 +1,74 @@
+"""What the engine reads to go on where it stopped."""
+
+import sqlite3
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from data.models import Rule, RuleAction, RuleType
+
+
+class StoredEvent(NamedTuple):
+    """The fields of a stored transaction that the engine's memory is made of; cents and microseconds."""
+
+    card_id: str
+    amount_minor: int
+    event_time: int
+    location: str | None
+    latitude: float | None
+    longitude: float | None
+    merchant_id: str | None
+    merchant_category: str | None
+
+
+def next_offset(reader: sqlite3.Connection, source: str, partition: str) -> int:
+    """Where to go on in a source; 0 when nothing of it is stored."""
+    row = reader.execute(
+        "SELECT next_offset FROM source_positions WHERE source = ? AND partition = ?", (source, partition)
+    ).fetchone()
+    return 0 if row is None else int(row[0])
+
+
+def checkpoint(reader: sqlite3.Connection) -> tuple[int, bytes] | None:
+    """The last checkpoint and the sequence number of the last transaction it contains."""
+    row = reader.execute("SELECT seq, state FROM engine_checkpoint").fetchone()
+    return None if row is None else (int(row[0]), bytes(row[1]))
+
+
+def last_seq(reader: sqlite3.Connection) -> int:
+    """The sequence number of the newest transaction, 0 when there is none."""
+    return int(reader.execute("SELECT coalesce(max(seq), 0) FROM transactions").fetchone()[0])
+
+
+def events_after(reader: sqlite3.Connection, seq: int) -> Iterator[StoredEvent]:
+    """The transactions after a sequence number, in the order in which they were scored."""
+    rows = reader.execute(
+        "SELECT card_id, amount_minor, event_time, location, latitude, longitude, merchant_id, merchant_category "
+        "FROM transactions WHERE seq > ? ORDER BY seq",
+        (seq,),
+    )
+    return (StoredEvent(*row) for row in rows)
+
+
+def rules(reader: sqlite3.Connection) -> tuple[Rule, ...]:
+    """Every rule, in order of id."""
+    rows = reader.execute(
+        "SELECT id, name, type, threshold, window_seconds, parameter, weight, action, active, version, hits, "
+        "description FROM rules ORDER BY id"
+    )
+    return tuple(
+        Rule(
+            id=row[0],
+            name=row[1],
+            type=RuleType(row[2]),
+            threshold=row[3],
+            window_seconds=row[4],
+            parameter=row[5],
+            weight=row[6],
+            action=RuleAction(row[7]),
+            active=bool(row[8]),
+            version=row[9],
+            hits=row[10],
+            description=row[11],
+        )
+        for row in rows
+    )
