@@ -1,6 +1,6 @@
 """What a source hands over: batches of raw records, each with its place in the source."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -39,5 +39,5 @@ class Source(Protocol):
     def fraction_read(self) -> float | None:
         """How much of the source has been read, from 0 to 1, where it has an end."""
 
-    def batches(self, start_offset: int) -> AsyncIterator[Batch]:
+    def batches(self, start_offset: int) -> AsyncGenerator[Batch]:
         """Every record from ``start_offset`` on, without lingering for a batch to fill."""

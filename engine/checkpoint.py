@@ -1,0 +1,104 @@
+"""The engine's memory as bytes: exact, without pickle, so that a database can be shared and restored from."""
+
+import struct
+import zlib
+from array import array
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from engine import profiles
+from engine.features import FeatureState
+
+FORMAT = 1
+_HEADER_LENGTH = struct.Struct("<I")
+
+
+class CheckpointError(ValueError):
+    """The bytes are no checkpoint of this version and these windows; the caller rebuilds from stored history."""
+
+
+class _Header(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    format: int
+    layout: tuple[int, int, int] = Field(strict=False)
+    velocity_window_s: int
+    small_amount: float
+    small_amount_window_s: int
+    watermark: int
+    hops: int
+    impossible_share: float
+    overall: list[float]
+    cards: list[str]
+    merchants: list[str]
+    categories: list[str]
+    velocity: dict[str, list[int]]
+    small_amounts: dict[str, list[int]]
+
+
+_LAYOUT = (profiles.CARD_FIELDS, profiles.MERCHANT_FIELDS, profiles.CATEGORY_FIELDS)
+
+
+def dump(state: FeatureState) -> bytes:
+    """The state, compressed; ``load`` gives it back bit for bit."""
+    header = orjson.dumps(
+        {
+            "format": FORMAT,
+            "layout": _LAYOUT,
+            "velocity_window_s": state.velocity_window_s,
+            "small_amount": state.small_amount,
+            "small_amount_window_s": state.small_amount_window_s,
+            "watermark": state.watermark,
+            "hops": state.hops,
+            "impossible_share": state.impossible_share,
+            "overall": list(state.overall),
+            "cards": list(state.cards),
+            "merchants": list(state.merchants),
+            "categories": list(state.categories),
+            "velocity": state.velocity.export(),
+            "small_amounts": state.small_amounts.export(),
+        }
+    )
+    profiles_of_all = (*state.cards.values(), *state.merchants.values(), *state.categories.values())
+    body = b"".join(profile.tobytes() for profile in profiles_of_all)
+    return zlib.compress(_HEADER_LENGTH.pack(len(header)) + header + body, level=1)
+
+
+def load(data: bytes, state: FeatureState) -> None:
+    """Fill an empty state from a checkpoint.
+
+    Raises:
+        CheckpointError: it is damaged, of another version, or taken with other windows; ``state`` is unchanged.
+    """
+    try:
+        raw = zlib.decompress(data)
+        (length,) = _HEADER_LENGTH.unpack_from(raw)
+        header = _Header.model_validate(orjson.loads(raw[4 : 4 + length]))
+    except (zlib.error, struct.error, orjson.JSONDecodeError, ValidationError) as error:
+        raise CheckpointError(f"the checkpoint cannot be read: {str(error)[:80]}") from error
+    taken_with = (header.velocity_window_s, header.small_amount, header.small_amount_window_s)
+    wanted = (state.velocity_window_s, state.small_amount, state.small_amount_window_s)
+    if header.format != FORMAT or header.layout != _LAYOUT or taken_with != wanted:
+        raise CheckpointError("the checkpoint was taken by another version or with other windows")
+    counts = (len(header.cards), len(header.merchants), len(header.categories))
+    sizes = [8 * fields for fields in _LAYOUT]
+    body = raw[4 + length :]
+    if len(body) != sum(count * size for count, size in zip(counts, sizes, strict=True)):
+        raise CheckpointError("the checkpoint is cut short")
+    start = 0
+    for names, size, into in zip(
+        (header.cards, header.merchants, header.categories),
+        sizes,
+        (state.cards, state.merchants, state.categories),
+        strict=True,
+    ):
+        for name in names:
+            into[name] = array("d", body[start : start + size])
+            start += size
+    state.watermark = header.watermark
+    state.hops = header.hops
+    state.impossible_share = header.impossible_share
+    state.overall = array("d", header.overall)
+    state.velocity.restore(header.velocity)
+    state.small_amounts.restore(header.small_amounts)

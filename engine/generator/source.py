@@ -1,0 +1,139 @@
+"""The generator as a source: as fast as it is drawn, or in real time."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import islice
+from random import Random
+from typing import Final
+
+from data.timestamps import to_microseconds
+from engine.generator.config import GeneratorConfig
+from engine.generator.population import Population, build_population
+from engine.generator.purchases import RecordWriter
+from engine.generator.traffic import DAY_S, Traffic
+from engine.records import Batch
+
+MAX_BATCH: Final = 512
+LONGEST_SLEEP_S: Final = 0.25
+HISTORY_DAYS: Final = 14
+
+
+class GeneratorSource:
+    """Records of a simulation. ``now`` and ``monotonic`` are the clocks that real time and latency are told by."""
+
+    def __init__(
+        self,
+        config: GeneratorConfig,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.config = config
+        self._now = now
+        self._monotonic = monotonic
+        self._start_s = to_microseconds(config.start) / 1e6
+        self._drawn = 0
+
+    @property
+    def name(self) -> str:
+        """``generator``."""
+        return "generator"
+
+    @property
+    def partition(self) -> str:
+        """The seed and the start: what makes one stream differ from another."""
+        return f"seed-{self.config.seed}@{self.config.start.isoformat()}"
+
+    @property
+    def fraction_read(self) -> float | None:
+        """Records drawn over records asked for; None without an end."""
+        return None if self.config.records is None else self._drawn / self.config.records
+
+    @property
+    def history_records(self) -> int:
+        """About how many records ``history`` gives."""
+        return self.config.cards * self.config.history_per_card
+
+    @cached_property
+    def _population(self) -> Population:
+        return build_population(self.config.seed, self.config.cards)
+
+    def history(self) -> Iterator[bytes]:
+        """Honest records of the two weeks before the start, in event-time order."""
+        if not self.config.history_per_card:
+            return
+        traffic = Traffic(
+            self._population,
+            (self.config.seed, 2),
+            self._start_s - HISTORY_DAYS * DAY_S,
+            per_card_and_day=self.config.history_per_card / HISTORY_DAYS,
+            trips=False,
+        )
+        writer = RecordWriter(self._population, Random(f"history {self.partition}"))
+        for purchase in traffic.purchases():
+            # The last hours stay quiet, so that nobody starts the first day from the middle of a journey.
+            if purchase.time >= self._start_s - 60.0:
+                return
+            yield writer.write(purchase)
+
+    def draw(self) -> Iterator[bytes]:
+        """The records in order, as fast as they are drawn."""
+        return (raw for _, raw in self._records())
+
+    async def batches(self, start_offset: int) -> AsyncGenerator[Batch]:
+        """Batches from ``start_offset`` on; in real time, whatever is due."""
+        records = self._records()
+        offset = start_offset
+        for _ in islice(records, start_offset):
+            pass
+        self._drawn = start_offset
+        if self.config.rate is None:
+            while chunk := tuple(raw for _, raw in islice(records, MAX_BATCH)):
+                yield self._batch(offset, chunk)
+                offset += len(chunk)
+            return
+        async for chunk in self._paced(records):
+            yield self._batch(offset, chunk)
+            offset += len(chunk)
+
+    async def _paced(self, records: Iterator[tuple[float, bytes]]) -> AsyncGenerator[tuple[bytes, ...]]:
+        following = next(records, None)
+        while following is not None:
+            now_s = to_microseconds(self._now()) / 1e6
+            due: list[bytes] = []
+            while following is not None and following[0] <= now_s and len(due) < MAX_BATCH:
+                due.append(following[1])
+                following = next(records, None)
+            if due:
+                yield tuple(due)
+            elif following is not None:
+                await asyncio.sleep(min(following[0] - now_s, LONGEST_SLEEP_S))
+
+    def _batch(self, offset: int, chunk: tuple[bytes, ...]) -> Batch:
+        self._drawn = offset + len(chunk)
+        return Batch(self.partition, offset, chunk, self._monotonic())
+
+    def _records(self) -> Iterator[tuple[float, bytes]]:
+        """Event time in seconds, and the record."""
+        return islice(self._endless(), self.config.records)
+
+    def _endless(self) -> Iterator[tuple[float, bytes]]:
+        config = self.config
+        honest = config.honest_only
+        traffic = Traffic(
+            self._population,
+            (config.seed, 3, round(self._start_s)),
+            self._start_s,
+            constant_rate=config.rate,
+            fraud_share=0.0 if honest else config.fraud_probability,
+            burst_share=0.0 if honest else config.velocity_attack_probability,
+        )
+        random = Random(f"records {self.partition}")
+        writer = RecordWriter(self._population, random)
+        malformed = 0.0 if honest else config.malformed_probability
+        for purchase in traffic.purchases():
+            if malformed and random.random() < malformed:
+                yield purchase.time, writer.malformed(purchase)
+            yield purchase.time, writer.write(purchase)

@@ -1,0 +1,179 @@
+"""What is known of a card, a merchant and a category: a fixed number of doubles each, updated in O(1).
+
+Baselines are winsorised: an amount enters a mean clipped at ``WINSOR_MULTIPLE`` times the mean so far, so that a
+burst of fraud cannot teach the engine that fraud is normal.
+"""
+
+from array import array
+from math import exp, log, sqrt
+from typing import Final
+
+WINSOR_MULTIPLE: Final = 2.5
+SLOWEST_LEARNING: Final = 0.02
+"""The weight of one amount in a mean, once a profile has 50 of them."""
+
+DAY_S: Final = 86_400.0
+HOUR_S: Final = 3_600.0
+RATIO_BUCKET_S: Final = 7 * DAY_S
+HOUR_BINS: Final = 8
+RECENT_MERCHANTS: Final = 16
+
+COUNT: Final = 0
+MEAN: Final = 1
+VARIANCE: Final = 2
+LAST_TIME: Final = 3
+COUNT_1H: Final = 4
+SPEND_1D: Final = 5
+COUNT_30D: Final = 6
+SPEND_30D: Final = 7
+RATIO_BUCKET: Final = 8
+RATIO_MAX: Final = 9
+RATIO_MAX_BEFORE: Final = 10
+PLACE_TIME: Final = 11
+PLACE_LATITUDE: Final = 12
+PLACE_LONGITUDE: Final = 13
+HOME_COUNT: Final = 14
+HOME_LATITUDE: Final = 15
+HOME_LONGITUDE: Final = 16
+HOUR_PROFILE: Final = 17
+MERCHANT_NEXT: Final = HOUR_PROFILE + HOUR_BINS
+MERCHANTS: Final = MERCHANT_NEXT + 1
+FIRST_TIME: Final = MERCHANTS + RECENT_MERCHANTS
+CARD_FIELDS: Final = FIRST_TIME + 1
+"""The layout of a card's profile. Amounts in currency units, times in seconds since the epoch, places in degrees.
+``COUNT_1H`` to ``SPEND_30D`` decay exponentially with the time constant in their name; the ratio maxima are of
+the running and the previous seven days."""
+
+MERCHANT_COUNT: Final = 0
+MERCHANT_MEAN: Final = 1
+MERCHANT_TIME: Final = 2
+MERCHANT_RECENT: Final = 3
+MERCHANT_SUSPICIOUS: Final = 4
+MERCHANT_FIELDS: Final = 5
+"""The layout of a merchant's profile; the last two decay with a time constant of three days."""
+
+CATEGORY_COUNT: Final = 0
+CATEGORY_MEAN: Final = 1
+CATEGORY_VARIANCE: Final = 2
+CATEGORY_FIELDS: Final = 3
+"""The layout of a category's profile: mean and variance of the logarithm of the amount."""
+
+EMPTY_CARD: Final = array("d", bytes(8 * CARD_FIELDS))
+EMPTY_MERCHANT: Final = array("d", bytes(8 * MERCHANT_FIELDS))
+EMPTY_CATEGORY: Final = array("d", bytes(8 * CATEGORY_FIELDS))
+
+SUSPICIOUS_RATIO: Final = 3.0
+MERCHANT_DECAY_S: Final = 3 * DAY_S
+
+
+def hour_bin(time_s: float) -> int:
+    """Which of the eight three-hour bins of the UTC day a time is in."""
+    return int(time_s % DAY_S // (DAY_S / HOUR_BINS))
+
+
+def update_card(card: "array[float]", amount: float, time_s: float, ratio: float, merchant: float) -> None:
+    """Add one transaction to a card's profile; ``ratio`` is its amount over the baseline as it was before.
+
+    ``merchant`` is a non-zero number that stands for the merchant, 0 when there is none.
+    """
+    count = card[COUNT]
+    elapsed = time_s - card[LAST_TIME] if count else 0.0
+    if elapsed > 0.0:
+        month = exp(-elapsed / (30 * DAY_S))
+        card[COUNT_1H] *= exp(-elapsed / HOUR_S)
+        card[SPEND_1D] *= exp(-elapsed / DAY_S)
+        card[COUNT_30D] *= month
+        card[SPEND_30D] *= month
+    if not count:
+        card[FIRST_TIME] = time_s
+    if elapsed > 0.0 or not count:
+        card[LAST_TIME] = time_s
+    card[COUNT] = count + 1.0
+    card[COUNT_1H] += 1.0
+    card[SPEND_1D] += amount
+    card[COUNT_30D] += 1.0
+    card[SPEND_30D] += amount
+
+    mean = card[MEAN]
+    clipped = min(amount, WINSOR_MULTIPLE * mean) if count >= 3.0 and mean > 0.0 else amount
+    weight = max(1.0 / (count + 1.0), SLOWEST_LEARNING)
+    deviation = clipped - mean
+    card[MEAN] = mean + weight * deviation
+    card[VARIANCE] = (1.0 - weight) * (card[VARIANCE] + weight * deviation * deviation)
+
+    _remember_ratio(card, time_s, ratio)
+    card[HOUR_PROFILE + hour_bin(time_s)] += 1.0
+    if merchant and merchant not in card[MERCHANTS:FIRST_TIME]:
+        slot = int(card[MERCHANT_NEXT])
+        card[MERCHANTS + slot] = merchant
+        card[MERCHANT_NEXT] = float((slot + 1) % RECENT_MERCHANTS)
+
+
+def _remember_ratio(card: "array[float]", time_s: float, ratio: float) -> None:
+    bucket = float(time_s // RATIO_BUCKET_S)
+    current = card[RATIO_BUCKET]
+    if bucket > current:
+        card[RATIO_MAX_BEFORE] = card[RATIO_MAX] if bucket == current + 1.0 else 0.0
+        card[RATIO_MAX] = 0.0
+        card[RATIO_BUCKET] = bucket
+    if bucket >= current and ratio > card[RATIO_MAX]:
+        card[RATIO_MAX] = ratio
+
+
+def highest_recent_ratio(card: "array[float]", time_s: float) -> float:
+    """The card's highest ratio in the running and the previous seven days, before this transaction."""
+    age = time_s // RATIO_BUCKET_S - card[RATIO_BUCKET]
+    if age <= 0.0:
+        return max(card[RATIO_MAX], card[RATIO_MAX_BEFORE])
+    return card[RATIO_MAX] if age == 1.0 else 0.0
+
+
+def update_place(card: "array[float]", time_s: float, latitude: float, longitude: float) -> None:
+    """Move a card to where it was last seen, and let its usual place follow slowly."""
+    if time_s >= card[PLACE_TIME]:
+        card[PLACE_TIME] = time_s
+        card[PLACE_LATITUDE] = latitude
+        card[PLACE_LONGITUDE] = longitude
+    count = card[HOME_COUNT]
+    weight = max(1.0 / (count + 1.0), SLOWEST_LEARNING)
+    card[HOME_COUNT] = count + 1.0
+    card[HOME_LATITUDE] += weight * (latitude - card[HOME_LATITUDE])
+    card[HOME_LONGITUDE] += weight * (longitude - card[HOME_LONGITUDE])
+
+
+def update_merchant(merchant: "array[float]", amount: float, time_s: float, ratio: float) -> None:
+    """Add one transaction to a merchant's profile; ``ratio`` is as in ``update_card``."""
+    count = merchant[MERCHANT_COUNT]
+    elapsed = time_s - merchant[MERCHANT_TIME] if count else 0.0
+    if elapsed > 0.0:
+        decay = exp(-elapsed / MERCHANT_DECAY_S)
+        merchant[MERCHANT_RECENT] *= decay
+        merchant[MERCHANT_SUSPICIOUS] *= decay
+    if elapsed > 0.0 or not count:
+        merchant[MERCHANT_TIME] = time_s
+    mean = merchant[MERCHANT_MEAN]
+    clipped = min(amount, WINSOR_MULTIPLE * mean) if count >= 3.0 and mean > 0.0 else amount
+    merchant[MERCHANT_COUNT] = count + 1.0
+    merchant[MERCHANT_MEAN] = mean + max(1.0 / (count + 1.0), SLOWEST_LEARNING) * (clipped - mean)
+    merchant[MERCHANT_RECENT] += 1.0
+    merchant[MERCHANT_SUSPICIOUS] += ratio > SUSPICIOUS_RATIO
+
+
+def update_category(category: "array[float]", amount: float) -> None:
+    """Add one amount to a category's logarithmic mean and variance (West, 1979, with a floor on the weight)."""
+    count = category[CATEGORY_COUNT]
+    weight = max(1.0 / (count + 1.0), 0.001)
+    deviation = log(1.0 + amount) - category[CATEGORY_MEAN]
+    category[CATEGORY_COUNT] = count + 1.0
+    category[CATEGORY_MEAN] += weight * deviation
+    category[CATEGORY_VARIANCE] = (1.0 - weight) * (category[CATEGORY_VARIANCE] + weight * deviation * deviation)
+
+
+def category_deviation(category: "array[float]", amount: float) -> float:
+    """Standard deviations of the logarithm of an amount above its category's mean; 0 below it."""
+    if category[CATEGORY_COUNT] < 30.0:
+        return 0.0
+    deviation = log(1.0 + amount) - category[CATEGORY_MEAN]
+    if deviation <= 0.0:
+        return 0.0
+    return deviation / max(sqrt(category[CATEGORY_VARIANCE]), 0.2)

@@ -1,0 +1,135 @@
+"""From an observation to a fused score, a level, and the reasons for it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import exp
+
+from data.errors import SettingError
+from data.models import Reason, RiskLevel, RuleType
+from engine.features import Observation
+from engine.rules import RuleHit, explain
+
+VELOCITY_CODE = "velocity"
+MODEL_CODE = "model"
+COMBINED_CODE = "combined"
+WEIGHT_SCALE = 2.5
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Where the levels start: scores from 0 to 1, and transactions of a card per velocity window."""
+
+    low_score: float = 0.50
+    low_velocity: int = 3
+    velocity_window_s: int = 60
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.low_score <= 1.0:
+            raise SettingError(f"FRAUD_SCORE_THRESHOLD is {self.low_score}: give a number above 0 and up to 1")
+        if self.low_velocity < 2:
+            raise SettingError(f"VELOCITY_THRESHOLD is {self.low_velocity}: give 2 or more")
+        if not 1 <= self.velocity_window_s <= 86_400:
+            raise SettingError(f"VELOCITY_WINDOW_SECONDS is {self.velocity_window_s}: give 1 to 86,400")
+
+    def level(self, score: float, velocity: int) -> RiskLevel | None:
+        """The higher of what the score and the velocity call for; None below the lowest thresholds."""
+        if score < self.low_score and velocity < self.low_velocity:
+            return None
+        for level, lowest_score, lowest_velocity in _LEVELS:
+            if (score >= lowest_score and score >= self.low_score) or (
+                velocity >= lowest_velocity and velocity >= self.low_velocity
+            ):
+                return level
+        return RiskLevel.LOW
+
+
+_LEVELS = (
+    (RiskLevel.CRITICAL, 0.85, 10),
+    (RiskLevel.HIGH, 0.70, 8),
+    (RiskLevel.MEDIUM, 0.55, 6),
+)
+
+
+def rule_strength(weight: float) -> float:
+    """The probability that a rule of this weight speaks for: ``1 - exp(-(weight / 2.5)^2)``.
+
+    A weight of 1.2 gives 0.21, 1.5 gives 0.30, 2.0 gives 0.47, 2.5 gives 0.63 and 3.0 gives 0.76: a weak rule alone
+    raises no alert, the strongest opens a case.
+    """
+    return 1.0 - exp(-((weight / WEIGHT_SCALE) ** 2))
+
+
+def fuse(model_score: float, hits: Iterable[RuleHit]) -> float:
+    """Combine the model and the rules as independent causes (noisy-or; Pearl, 1988): ``1 - (1 - m) · Π(1 - r)``.
+
+    Rules of one type look at one fact, so only the strongest of a type counts; a rule on the model's score is of one
+    type with the model.
+    """
+    strongest = {RuleType.MODEL: model_score}
+    for hit in hits:
+        strength = rule_strength(hit.rule.weight)
+        if strength > strongest.get(hit.rule.type, 0.0):
+            strongest[hit.rule.type] = strength
+    remaining = 1.0
+    for strength in strongest.values():
+        remaining *= 1.0 - strength
+    return 1.0 - remaining
+
+
+def reasons_of(
+    score: float,
+    model_score: float,
+    observation: Observation,
+    hits: Sequence[RuleHit],
+    thresholds: Thresholds,
+    alert_share: float,
+) -> tuple[Reason, ...]:
+    """Everything that speaks for an alert, the velocity first, then the rules, then the model.
+
+    ``alert_share`` is the share of honest traffic with a model score at least as high.
+    """
+    reasons: list[Reason] = []
+    if observation.velocity >= thresholds.low_velocity:
+        reasons.append(_velocity_reason(observation.velocity, thresholds))
+    reasons.extend(explain(hit, observation) for hit in hits)
+    if model_score >= thresholds.low_score:
+        reasons.append(_model_reason(model_score, thresholds, alert_share))
+    alone = max((rule_strength(hit.rule.weight) for hit in hits), default=0.0)
+    if score >= thresholds.low_score > max(alone, model_score):
+        reasons.append(_combined_reason(score, model_score, thresholds))
+    return tuple(reasons)
+
+
+def _velocity_reason(velocity: int, thresholds: Thresholds) -> Reason:
+    return Reason(
+        code=VELOCITY_CODE,
+        rule="Velocity",
+        value=velocity,
+        threshold=thresholds.low_velocity,
+        text=(
+            f"{velocity} transactions in {thresholds.velocity_window_s} s; alerts start at {thresholds.low_velocity}"
+        ),
+    )
+
+
+def _model_reason(model_score: float, thresholds: Thresholds, alert_share: float) -> Reason:
+    return Reason(
+        code=MODEL_CODE,
+        rule="Anomaly model",
+        value=round(model_score, 6),
+        threshold=thresholds.low_score,
+        text=f"more unusual than {1.0 - alert_share:.2%} of honest traffic; alerts start at {thresholds.low_score:.2f}",
+    )
+
+
+def _combined_reason(score: float, model_score: float, thresholds: Thresholds) -> Reason:
+    return Reason(
+        code=COMBINED_CODE,
+        rule="Combined evidence",
+        value=round(score, 6),
+        threshold=thresholds.low_score,
+        text=(
+            f"no single sign suffices; with the model's {model_score:.2f} they add up to {score:.2f}, "
+            f"and alerts start at {thresholds.low_score:.2f}"
+        ),
+    )

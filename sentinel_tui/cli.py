@@ -1,0 +1,258 @@
+"""The command line. Every failure a user can act on is one line on stderr and exit code 2."""
+
+import logging
+import sys
+from contextlib import closing
+from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from data.errors import SentinelError, SettingError, StoreError
+from data.store import Store
+from engine.columns import ColumnMap, parse_map, preset
+from engine.decode import JsonDecoder
+from engine.files import open_file
+from engine.generator import GeneratorConfig, GeneratorSource
+from engine.messages import SnapshotQueue
+from engine.pipeline import RunTotals
+from sentinel_tui import __version__
+from sentinel_tui.headless import Interrupted, run_headless
+from sentinel_tui.report import as_json, print_report, read_report
+from sentinel_tui.runtime import SYSTEM_CLOCKS, EngineRun, Job
+from sentinel_tui.settings import LoadedSettings, Settings, data_folder, load_settings
+
+FAILURE = 2
+DEMO_START = datetime(2026, 1, 5, tzinfo=UTC)
+DEMO_TRANSACTIONS = 20_000
+DEMO_SEED = 7
+MAX_LOG_BYTES = 5_000_000
+
+app = typer.Typer(
+    name="sentinel-tui",
+    help="Real-time card-fraud detection and triage in the terminal.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+DatabaseOption = Annotated[
+    Path | None, typer.Option("--database", metavar="FILE", help="SQLite file; over DATABASE_URL.", show_default=False)
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Override a setting; may be repeated.", show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on stdout.")]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"sentinel-tui {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def main_command(
+    context: typer.Context,
+    demo: Annotated[bool, typer.Option("--demo", help="Run the whole pipeline headless on the generator.")] = False,
+    transactions: Annotated[
+        int | None,
+        typer.Option("--transactions", min=1, help="With --demo: how many records to draw.", show_default="20000"),
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of the generator.", show_default="7")] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            "--rate",
+            min=0.1,
+            help="Records per second in real time. Without it, --demo runs as fast as it can.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json_object: JsonOption = False,
+    database: DatabaseOption = None,
+    overrides: SetOption = None,
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Open the app, or with --demo run headless and report."""
+    if context.invoked_subcommand is not None:
+        return
+    settings = load_settings(_flags(overrides)).values
+    seed = DEMO_SEED if seed is None else seed
+    if demo:
+        _demo(settings, transactions or DEMO_TRANSACTIONS, seed, rate, database, as_json_object)
+        return
+    if transactions is not None or as_json_object:
+        raise SettingError("--transactions and --json go with --demo: add it, or leave them out")
+    _open_app(settings, seed, rate, database)
+
+
+@app.command()
+def replay(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="NDJSON or CSV, plain or gzip; - is standard input.")],
+    preset_name: Annotated[
+        str | None, typer.Option("--preset", help="Columns of a known format: handbook or platform.")
+    ] = None,
+    mapping: Annotated[
+        str | None, typer.Option("--map", metavar="FIELD=COLUMN,…", help="Columns of the fields; refines a preset.")
+    ] = None,
+    label: Annotated[
+        str | None, typer.Option("--label", metavar="COLUMN", help="Ground truth (0/1), for precision and recall.")
+    ] = None,
+    as_json_object: JsonOption = False,
+    database: DatabaseOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Score a file. Run again, it goes on where it stopped."""
+    settings = load_settings(_flags(overrides)).values
+    columns = ColumnMap() if preset_name is None else preset(preset_name)
+    if mapping is not None:
+        columns = parse_map(mapping, columns)
+    if label is not None:
+        columns = columns.with_label(label)
+    source, decoder = open_file(file, columns, monotonic=SYSTEM_CLOCKS.monotonic)
+    path = database or settings.database_path or data_folder() / _replay_database(file, source.partition)
+    job = Job(source, decoder, simulated_time=False)
+    _run_and_report(settings, path, job, seed=None, as_json_object=as_json_object)
+
+
+@app.command()
+def config(overrides: SetOption = None) -> None:
+    """Print every setting, its value, and where the value came from."""
+    loaded = load_settings(_flags(overrides))
+    Console().print(_settings_table(loaded))
+    print(f"settings file: {loaded.file}{'' if loaded.file.exists() else ' (not there)'}")
+    print(f"data folder:   {data_folder()}")
+
+
+def main() -> None:
+    """The console script's entry: no traceback reaches a user."""
+    command = typer.main.get_command(app)
+    try:
+        sys.exit(command.main(standalone_mode=True))
+    except SentinelError as error:
+        _fail(str(error))
+    except Interrupted:
+        print("stopped; what was scored is stored, and the same command goes on from there", file=sys.stderr)
+        sys.exit(130)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+
+
+def _fail(message: str) -> None:
+    line = " ".join("".join(c if c.isprintable() else " " for c in message).split())
+    print(f"sentinel-tui: {line}", file=sys.stderr)
+    sys.exit(FAILURE)
+
+
+def _demo(
+    settings: Settings, transactions: int, seed: int, rate: float | None, database: Path | None, as_json_object: bool
+) -> None:
+    config = GeneratorConfig(
+        seed=seed,
+        start=DEMO_START if rate is None else SYSTEM_CLOCKS.now(),
+        rate=rate,
+        records=transactions,
+        fraud_probability=settings.FRAUD_PROBABILITY,
+        velocity_attack_probability=settings.VELOCITY_ATTACK_PROBABILITY,
+    )
+    source = GeneratorSource(config, SYSTEM_CLOCKS.now, SYSTEM_CLOCKS.monotonic)
+    path = database or settings.database_path
+    if path is None:
+        path = data_folder() / "demo.db"
+        _remove_demo(path)
+    columns = ColumnMap(label="is_fraud", scenario="scenario")
+    job = Job(source, JsonDecoder(columns), simulated_time=rate is None)
+    _run_and_report(settings, path, job, seed=seed, as_json_object=as_json_object)
+
+
+def _remove_demo(path: Path) -> None:
+    """Each demo starts from nothing, unless a database was named; one that is open elsewhere is left alone."""
+    if not path.exists():
+        return
+    with Store(path).engine_lock():
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+
+
+def _run_and_report(settings: Settings, path: Path, job: Job, *, seed: int | None, as_json_object: bool) -> None:
+    store = Store.open(path)
+    _log_to_file(settings)
+    snapshots = SnapshotQueue()
+    run = EngineRun(store, settings, SYSTEM_CLOCKS, snapshots)
+    totals: RunTotals = run_headless(run, job, snapshots)
+    with closing(store.reader()) as reader:
+        report = read_report(reader, job.source.name, job.source.partition, seed, totals, store.path)
+    if as_json_object:
+        print(as_json(report))
+    else:
+        print_report(report, Console())
+
+
+def _open_app(settings: Settings, seed: int, rate: float | None, database: Path | None) -> None:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        _fail("there is no terminal here: use `sentinel-tui --demo` to run headless")
+    if settings.KAFKA_BOOTSTRAP_SERVERS:
+        raise SettingError(
+            "KAFKA_BOOTSTRAP_SERVERS is set, but this version does not read from Kafka yet: unset it to use the "
+            "generator, or score a file with `sentinel-tui replay FILE --preset platform`"
+        )
+    from sentinel_tui.workbench import open_workbench  # noqa: PLC0415 - Textual loads only when the app is shown
+
+    _log_to_file(settings)
+    path = database or settings.database_path or data_folder() / "sentinel.db"
+    open_workbench(Store.open(path), settings, seed, rate or settings.TRANSACTIONS_PER_SECOND)
+
+
+def _replay_database(file: str, partition: str) -> str:
+    """A database for each file, so that files of different periods do not disturb each other's event time."""
+    if file == "-":
+        return "replay-stdin.db"
+    name = Path(file).name.split(".", 1)[0] or "file"
+    return f"replay-{name}-{partition.rsplit('#', 1)[-1]}.db"
+
+
+def _flags(overrides: list[str] | None) -> dict[str, str]:
+    flags = {}
+    for override in overrides or []:
+        name, equals, value = override.partition("=")
+        if not equals:
+            raise SettingError(f"--set {override[:80]!r} has no value: write --set NAME=VALUE")
+        flags[name.strip()] = value
+    return flags
+
+
+def _settings_table(loaded: LoadedSettings) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in ("setting", "value", "from", "what it is"):
+        table.add_column(column, overflow="fold")
+    for name, field in Settings.model_fields.items():
+        value = getattr(loaded.values, name)
+        shown = "" if value is None else str(value)
+        table.add_row(name, Text(shown), loaded.origins[name].value, field.description or "")
+    return table
+
+
+def _log_to_file(settings: Settings) -> None:
+    folder = data_folder()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handler = RotatingFileHandler(folder / "sentinel.log", maxBytes=MAX_LOG_BYTES, backupCount=2, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(
+            f"{folder} cannot be written ({error.strerror}): set XDG_DATA_HOME to a folder of yours"
+        ) from error
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=settings.LOG_LEVEL.value, handlers=[handler], force=True)

@@ -1,0 +1,110 @@
+"""Runs the engine without the app: on a thread of its own, with live progress on a terminal."""
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from engine.messages import EngineSnapshot, SnapshotQueue
+from engine.pipeline import RunTotals
+from sentinel_tui.runtime import EngineRun, Job
+
+POLL_S = 0.2
+
+
+class Interrupted(Exception):  # noqa: N818 - it is a stop that was asked for, not an error
+    """SIGINT, SIGTERM or SIGHUP ended the run after a whole batch."""
+
+
+def run_headless(run: EngineRun, job: Job, snapshots: SnapshotQueue) -> RunTotals:
+    """Run to the end of the source, showing progress on stderr when that is a terminal.
+
+    Raises:
+        SentinelError: as the engine raised it.
+        Interrupted: a signal ended the run; what was scored is stored.
+    """
+    outcome: list[RunTotals | BaseException | None] = []
+
+    def work() -> None:
+        try:
+            outcome.append(run.run(job))
+        except BaseException as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=work, name="engine", daemon=True)
+    with _stop_on_signals(run) as interrupted:
+        thread.start()
+        with _progress() as progress:
+            task = progress.add_task("starting", total=None)
+            while thread.is_alive():
+                thread.join(POLL_S)
+                _show(progress, task, snapshots.latest())
+    result = outcome[0]
+    if isinstance(result, BaseException):
+        raise result
+    if interrupted or result is None:
+        raise Interrupted
+    return result
+
+
+def _progress() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(compact=True),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def _show(progress: Progress, task: TaskID, snapshot: EngineSnapshot | None) -> None:
+    if snapshot is None:
+        return
+    share = snapshot.fraction_done
+    figures = f"{snapshot.records:,} records  {snapshot.rate:,.0f}/s  {snapshot.alerts:,} alerts"
+    if snapshot.notice:
+        figures += f"  ! {snapshot.notice}"
+    progress.update(
+        task,
+        description=snapshot.state.value,
+        completed=0.0 if share is None else share,
+        total=None if share is None else 1.0,
+        figures=figures if snapshot.records else "",
+    )
+
+
+@contextmanager
+def _stop_on_signals(run: EngineRun) -> Iterator[list[int]]:
+    """Let the first signal end the run in order; a second one does what it always does."""
+    received: list[int] = []
+    previous = {}
+
+    def handle(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        signal.signal(number, previous[number])
+        run.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        previous[number] = signal.signal(number, handle)
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,197 @@
+"""The report of a headless run, for people and as one JSON object."""
+
+import resource
+import shlex
+import sqlite3
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from data.models import RiskLevel
+from data.queries.report import (
+    AlertTotals,
+    LabelFigures,
+    SourceTotals,
+    alert_totals,
+    label_figures,
+    source_totals,
+)
+from engine.pipeline import RunTotals
+from screens.safe import clean
+
+TOP_REASONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a source came to in a store, and what the run that just ended measured."""
+
+    source: str
+    seed: int | None
+    totals: SourceTotals
+    alerts: AlertTotals
+    labels: LabelFigures
+    run: RunTotals
+    database: Path
+
+    @property
+    def throughput(self) -> float | None:
+        """Records per second of this run; None when it read nothing."""
+        return self.run.records / self.run.seconds if self.run.records and self.run.seconds else None
+
+
+def read_report(
+    reader: sqlite3.Connection, source: str, partition: str, seed: int | None, run: RunTotals, database: Path
+) -> Report:
+    """Read a source's results back from the store."""
+    totals = source_totals(reader, source, partition) or SourceTotals(0, 0, 0, (), 0)
+    return Report(
+        source=source,
+        seed=seed,
+        totals=totals,
+        alerts=alert_totals(reader, source, partition),
+        labels=label_figures(reader, source, partition),
+        run=run,
+        database=database,
+    )
+
+
+def as_json(report: Report) -> str:
+    """One JSON object on one line."""
+    labels = report.labels
+    p50, p95, p99 = report.run.latency_ms
+    levels = {level.value: count for level, count in reversed(report.alerts.by_level)}
+    return orjson.dumps(
+        {
+            "source": report.source,
+            "seed": report.seed,
+            "transactions": report.totals.transactions,
+            "duplicates": report.totals.duplicates,
+            "dead_letters": report.totals.dead_letters,
+            "alerts": {"total": report.alerts.total, **levels},
+            "cases": {"opened": report.alerts.cases_opened},
+            "labels": {
+                "fraud": labels.frauds if labels.labelled else None,
+                "precision": _rounded(labels.precision, 6),
+                "recall": _rounded(labels.recall, 6),
+            },
+            "throughput_per_s": _rounded(report.throughput, 1),
+            "latency_ms": {"p50": _rounded(p50, 3), "p95": _rounded(p95, 3), "p99": _rounded(p99, 3)},
+            "alerts_digest": report.alerts.digest,
+            "database": str(report.database),
+        }
+    ).decode()
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Everything the run came to, and the command that opens it."""
+    totals = report.totals
+    console.print(
+        Text(f"{report.source}: {_count(totals.transactions + totals.duplicates + totals.dead_letters)} records")
+    )
+    console.print(_overview(report))
+    if totals.dead_letter_reasons:
+        console.print(_counts("Dead letters", "reason", totals.dead_letter_reasons))
+    console.print(_counts("Why alerts were raised", "reason", report.alerts.top_reasons[:TOP_REASONS]))
+    if report.labels.labelled:
+        console.print(_labels(report.labels))
+    if report.run.places_unreliable:
+        console.print(
+            Text(
+                "! Most journeys in this source are impossible: its places are not where the cards are, "
+                "so travel and distance were left out of scoring."
+            )
+        )
+    console.print(Text(f"alerts digest {report.alerts.digest}"))
+    console.print(Text(f"open it with: sentinel-tui --database {shlex.quote(str(report.database))}"))
+
+
+def _overview(report: Report) -> Table:
+    totals, alerts = report.totals, report.alerts
+    levels = dict(alerts.by_level)
+    table = Table(show_header=False, box=None, pad_edge=False)
+    rows = [
+        ("transactions stored", _count(totals.transactions)),
+        ("duplicates", _count(totals.duplicates)),
+        ("dead letters", _count(totals.dead_letters)),
+        ("late", _count(totals.late)),
+        ("alerts", f"{_count(alerts.total)} ({_share(alerts.total, totals.transactions)} of transactions)"),
+        *((f"  {level}", _count(levels[level])) for level in reversed(RiskLevel)),
+        ("cases opened", _count(alerts.cases_opened)),
+        ("throughput", "nothing new to read" if report.throughput is None else f"{report.throughput:,.0f} records/s"),
+        ("latency p50 / p95 / p99", " / ".join(_milliseconds(value) for value in report.run.latency_ms)),
+        ("peak memory", f"{_peak_memory_mb():,.0f} MB"),
+    ]
+    for name, value in rows:
+        table.add_row(Text(name), Text(value))
+    return table
+
+
+def _counts(title: str, column: str, counts: tuple[tuple[str, int], ...]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column(column)
+    table.add_column("count", justify="right")
+    for name, count in counts:
+        table.add_row(Text(clean(name)), Text(_count(count)))
+    return table
+
+
+def _labels(labels: LabelFigures) -> Table:
+    table = Table(
+        title=f"Against {_count(labels.labelled)} labels",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+        caption="precision of a scenario: of the alerts on it or on honest traffic, the share on it",
+        caption_justify="left",
+    )
+    table.add_column("scenario")
+    for name in ("frauds", "alerted", "recall", "precision"):
+        table.add_column(name, justify="right")
+    for each in labels.scenarios:
+        table.add_row(
+            Text(clean(each.scenario)),
+            Text(_count(each.frauds)),
+            Text(_count(each.alerted)),
+            Text(f"{each.recall:.3f}"),
+            Text(_ratio(each.precision)),
+        )
+    table.add_row(
+        Text("all"),
+        Text(_count(labels.frauds)),
+        Text(_count(labels.frauds_alerted)),
+        Text(_ratio(labels.recall)),
+        Text(_ratio(labels.precision)),
+    )
+    return table
+
+
+def _count(value: int) -> str:
+    return f"{value:,}"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.2%}" if whole else "-"
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _milliseconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:,.1f} ms"
+
+
+def _rounded(value: float | None, places: int) -> float | None:
+    return None if value is None else round(value, places)
+
+
+def _peak_memory_mb() -> float:
+    """The process's peak resident memory; the kernel counts in KiB on Linux, in bytes on macOS."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)

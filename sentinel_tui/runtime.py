@@ -1,0 +1,163 @@
+"""Wiring: a store, a model, a scorer and a source become one engine run, on the thread that calls it."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from data.engine_writes import EngineWriter
+from data.errors import SentinelError
+from data.models import Rule, RuleType
+from data.queries import recovery
+from data.store import Store
+from engine import checkpoint
+from engine.decode import Decoder
+from engine.features import FEATURE_NAMES, EventReader, FeatureState
+from engine.gazetteer import Gazetteer
+from engine.generator import GeneratorSource
+from engine.messages import EngineSnapshot, EngineState, SnapshotQueue
+from engine.model import AnomalyModel
+from engine.pipeline import Clocks, Pipeline, RunTotals, recover
+from engine.records import Source
+from engine.rules import RuleSet
+from engine.scorer import Scorer
+from engine.scoring import Thresholds
+from engine.training import train_on_simulated_traffic, warm_up
+from sentinel_tui.settings import Settings
+
+log = logging.getLogger(__name__)
+
+SYSTEM_CLOCKS = Clocks(now=lambda: datetime.now(UTC), monotonic=time.monotonic)
+DEFAULT_SMALL_AMOUNT = 2.0
+DEFAULT_SMALL_AMOUNT_WINDOW_S = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a run reads, and how."""
+
+    source: Source
+    decoder: Decoder
+    simulated_time: bool
+    """Event time is the source's own, so that no record can be from the future."""
+
+
+class StoppedError(Exception):
+    """A stop was asked for before the first record."""
+
+
+class EngineRun:
+    """One run of the engine on a store. ``run`` blocks its thread; ``stop`` may come from any other."""
+
+    def __init__(self, store: Store, settings: Settings, clocks: Clocks, snapshots: SnapshotQueue) -> None:
+        self._store = store
+        self._settings = settings
+        self._clocks = clocks
+        self._snapshots = snapshots
+        self._stopping = threading.Event()
+        self._pipeline: Pipeline | None = None
+
+    def stop(self) -> None:
+        """Ask the run to end after the batch at hand."""
+        self._stopping.set()
+        if self._pipeline is not None:
+            self._pipeline.stop()
+
+    def run(self, job: Job) -> RunTotals | None:
+        """Take the engine lock, prepare the model and the memory, and score until the source ends.
+
+        Returns:
+            What was done, or None when a stop came before the first record.
+
+        Raises:
+            SentinelError: what went wrong and what to do; everything before it is stored.
+        """
+        try:
+            with self._store.engine_lock():
+                writer = EngineWriter(self._store)
+                try:
+                    return self._score(job, writer)
+                finally:
+                    writer.close()
+        except StoppedError:
+            return None
+        except SentinelError as error:
+            log.error("the engine stopped: %s", error)
+            self._snapshots.put(EngineSnapshot(EngineState.FAILED, job.source.name, error=str(error)))
+            raise
+
+    def _score(self, job: Job, writer: EngineWriter) -> RunTotals:
+        rules = recovery.rules(writer.connection)
+        thresholds = Thresholds(
+            self._settings.FRAUD_SCORE_THRESHOLD,
+            self._settings.VELOCITY_THRESHOLD,
+            self._settings.VELOCITY_WINDOW_SECONDS,
+        )
+        gazetteer = Gazetteer()
+        model = self._model(job, rules, gazetteer)
+        reader = EventReader(gazetteer)
+        scorer = Scorer(self._new_state(rules), reader, model, RuleSet(rules), thresholds)
+        self._restore(job, scorer, reader, writer)
+        pipeline = Pipeline(
+            job.source,
+            job.decoder,
+            scorer,
+            writer,
+            self._clocks,
+            self._snapshots,
+            refuse_future=not job.simulated_time,
+        )
+        self._pipeline = pipeline
+        if self._stopping.is_set():
+            raise StoppedError
+        log.info("scoring %s %s with model %s", job.source.name, job.source.partition, model.card.version)
+        return asyncio.run(pipeline.run())
+
+    def _new_state(self, rules: tuple[Rule, ...]) -> FeatureState:
+        testing = next((rule for rule in rules if rule.type is RuleType.CARD_TESTING), None)
+        small_amount = DEFAULT_SMALL_AMOUNT if testing is None else float(testing.parameter or DEFAULT_SMALL_AMOUNT)
+        window_s = DEFAULT_SMALL_AMOUNT_WINDOW_S if testing is None else testing.window_seconds
+        return FeatureState(
+            self._settings.VELOCITY_WINDOW_SECONDS, small_amount, window_s or DEFAULT_SMALL_AMOUNT_WINDOW_S
+        )
+
+    def _model(self, job: Job, rules: tuple[Rule, ...], gazetteer: Gazetteer) -> AnomalyModel:
+        path = model_path(self._settings, self._store.path)
+        model = AnomalyModel.load_if_present(path, FEATURE_NAMES)
+        if model is not None:
+            return model
+        log.info("training a model into %s", path)
+        model = train_on_simulated_traffic(
+            self._new_state(rules), gazetteer, self._clocks.now(), self._progress(job, EngineState.TRAINING)
+        )
+        model.save(path)
+        return model
+
+    def _restore(self, job: Job, scorer: Scorer, reader: EventReader, writer: EngineWriter) -> None:
+        """Bring the memory to where the store stands; the generator's cards start with their history."""
+        if isinstance(job.source, GeneratorSource) and recovery.checkpoint(writer.connection) is None:
+            warm_up(scorer.state, job.source, reader, self._progress(job, EngineState.WARMING_UP))
+            writer.save_checkpoint(
+                recovery.last_seq(writer.connection), checkpoint.dump(scorer.state), self._clocks.now()
+            )
+            return
+        self._snapshots.put(EngineSnapshot(EngineState.STARTING, job.source.name))
+        replayed = recover(scorer, reader, writer)
+        log.info("recovered; %d stored transactions were read again", replayed)
+
+    def _progress(self, job: Job, state: EngineState) -> Callable[[float], None]:
+        def report(share: float) -> None:
+            if self._stopping.is_set():
+                raise StoppedError
+            self._snapshots.put(EngineSnapshot(state, job.source.name, fraction_done=share))
+
+        return report
+
+
+def model_path(settings: Settings, database: Path) -> Path:
+    """The model file: MODEL_PATH, or model.npz beside the database."""
+    return settings.MODEL_PATH or database.parent / "model.npz"

@@ -1,0 +1,89 @@
+"""Opens the app: starts the engine on its own thread, or attaches to a store whose engine runs elsewhere."""
+
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+
+from data.errors import SentinelError, StoreLockedError
+from data.store import Store
+from engine.columns import ColumnMap
+from engine.decode import JsonDecoder
+from engine.generator import GeneratorConfig, GeneratorSource
+from engine.messages import SnapshotQueue
+from sentinel_tui.app import SentinelApp
+from sentinel_tui.runtime import SYSTEM_CLOCKS, EngineRun, Job
+from sentinel_tui.settings import Settings
+
+CARDS_PER_RATE = 2_000
+"""Cards for each transaction a second, so that honest cards are as idle between purchases as people are."""
+FEWEST_CARDS = 20_000
+MOST_CARDS = 500_000
+HISTORY_PER_CARD = 3
+STOP_TIMEOUT_S = 5.0
+
+
+def open_workbench(store: Store, settings: Settings, seed: int, rate: float) -> None:
+    """Show the app until it is quit, by key or by signal; the engine has stopped when this returns."""
+    if _engine_is_free(store):
+        snapshots = SnapshotQueue()
+        run = EngineRun(store, settings, SYSTEM_CLOCKS, snapshots)
+        job = _generator_job(settings, seed, rate)
+        thread = threading.Thread(target=_run_quietly(run, job), name="engine", daemon=True)
+        app = SentinelApp(store, snapshots, SYSTEM_CLOCKS.now)
+        thread.start()
+        try:
+            _run_until_quit(app)
+        finally:
+            run.stop()
+            thread.join(STOP_TIMEOUT_S)
+    else:
+        _run_until_quit(SentinelApp(store, None, SYSTEM_CLOCKS.now))
+
+
+def _engine_is_free(store: Store) -> bool:
+    try:
+        store.engine_lock().release()
+    except StoreLockedError:
+        return False
+    return True
+
+
+def _run_quietly(run: EngineRun, job: Job) -> Callable[[], None]:
+    def work() -> None:
+        # The run has already told the app, through its last snapshot.
+        with suppress(SentinelError):
+            run.run(job)
+
+    return work
+
+
+def _generator_job(settings: Settings, seed: int, rate: float) -> Job:
+    config = GeneratorConfig(
+        seed=seed,
+        cards=min(max(FEWEST_CARDS, int(rate * CARDS_PER_RATE)), MOST_CARDS),
+        start=SYSTEM_CLOCKS.now(),
+        rate=rate,
+        fraud_probability=settings.FRAUD_PROBABILITY,
+        velocity_attack_probability=settings.VELOCITY_ATTACK_PROBABILITY,
+        history_per_card=HISTORY_PER_CARD,
+    )
+    source = GeneratorSource(config, SYSTEM_CLOCKS.now, SYSTEM_CLOCKS.monotonic)
+    return Job(source, JsonDecoder(ColumnMap(label="is_fraud", scenario="scenario")), simulated_time=False)
+
+
+def _run_until_quit(app: SentinelApp) -> None:
+    """Textual handles neither SIGTERM nor SIGHUP: turn both into an orderly exit that restores the terminal."""
+    previous = {}
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        app.call_from_signal()
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        previous[number] = signal.signal(number, handle)
+    try:
+        app.run()
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
