@@ -6,7 +6,7 @@ buckets of rollups, which are seconds. ``level_rank`` is 0 for no alert and 1 to
 
 from sqlite_utils import Database, Migrations
 
-from data.errors import SchemaTooNewError
+from data.errors import SchemaTooNewError, StoreError
 from data.models import RuleAction, RuleType
 
 migrations = Migrations("sentinel")
@@ -382,9 +382,13 @@ def migrate(db: Database, path: str) -> None:
 
     Raises:
         SchemaTooNewError: it has migrations this program does not know; nothing was changed.
+        StoreError: it is another program's database; nothing was changed.
     """
+    applied = migrations.applied(db)
+    if not applied and set(db.table_names()) - {Migrations.migrations_table}:
+        raise StoreError(f"{path} is another program's SQLite database: choose another file with --database")
     known = {migration.name for migration in migrations.pending(db)} | set(_names())
-    unknown = sorted(migration.name for migration in migrations.applied(db) if migration.name not in known)
+    unknown = sorted(migration.name for migration in applied if migration.name not in known)
     if unknown:
         raise SchemaTooNewError(
             f"{path} was written by a newer Sentinel TUI (schema {unknown[-1]}): "

@@ -41,14 +41,14 @@ class Store:
 
         Raises:
             StoreError: the folder cannot be written, the file is no database or is damaged, it is on a network
-                filesystem, or (SchemaTooNewError) a newer program wrote it.
+                filesystem, another program's, or (SchemaTooNewError) a newer Sentinel TUI's.
         """
         path = path.expanduser().absolute()
         _prepare_file(path)
         store = cls(path)
         with store.writing(), _as_store_error(path), closing(store._connect()) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
             migrate(Database(connection), str(path))
+            connection.execute("PRAGMA journal_mode = WAL")
             problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0] if _is_small(path) else "ok"
             if problem != "ok":
                 raise sqlite3.DatabaseError(problem)

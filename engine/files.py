@@ -10,10 +10,12 @@ import sys
 import threading
 import zlib
 from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import suppress
 from enum import StrEnum
 from io import BufferedIOBase, FileIO, RawIOBase
 from pathlib import Path
 from typing import BinaryIO
+from uuid import uuid4
 
 from data.errors import SourceError
 from engine.columns import REQUIRED, ColumnMap
@@ -26,8 +28,13 @@ STANDARD_INPUT = "-"
 _GZIP_MAGIC = b"\x1f\x8b"
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
-_QUEUED_CHUNKS = 8
+_QUEUED_RECORDS = 4096
 _POLL_S = 0.2
+
+
+_Chunk = tuple[bytes, ...] | SourceError | None
+"""Records; or why there are no more of them, None for the end."""
+_Chunks = queue.Queue[_Chunk]
 
 
 class FileFormat(StrEnum):
@@ -86,32 +93,30 @@ class FileSource:
             SourceError: the file is cut short or damaged, after the sound records before it were given; or it has
                 fewer records than were read before.
         """
-        chunks: queue.Queue[tuple[bytes, ...] | SourceError | None] = queue.Queue(_QUEUED_CHUNKS)
+        # A pipe hands over each record as it comes, a file hundreds at a time.
+        chunk_size = 1 if self._size is None else self._max_batch
+        chunks: _Chunks = queue.Queue(_QUEUED_RECORDS // chunk_size)
         ended = threading.Event()
-        reader = threading.Thread(target=self._read, args=(start_offset, chunks, ended), name="reader", daemon=True)
-        reader.start()
+        reading = (start_offset, chunk_size, chunks, ended)
+        threading.Thread(target=self._read, args=reading, name="reader", daemon=True).start()
         offset = start_offset
         try:
-            while True:
-                chunk = await _take(chunks)
-                if chunk is None:
-                    return
-                if isinstance(chunk, SourceError):
-                    raise chunk
-                yield Batch(self._partition, offset, chunk, self._monotonic())
-                offset += len(chunk)
+            following: _Chunk = await _take(chunks)
+            while isinstance(following, tuple):
+                records, following = _everything_there_is(following, chunks, self._max_batch)
+                yield Batch(self._partition, offset, records, self._monotonic())
+                offset += len(records)
+                if following == ():
+                    following = await _take(chunks)
+            if following is not None:
+                raise following
         finally:
             ended.set()
 
-    def _read(
-        self,
-        start_offset: int,
-        chunks: "queue.Queue[tuple[bytes, ...] | SourceError | None]",
-        ended: threading.Event,
-    ) -> None:
+    def _read(self, start_offset: int, chunk_size: int, chunks: _Chunks, ended: threading.Event) -> None:
         """Runs on a thread, because reading a pipe blocks; ends when the source does or nobody wants more."""
 
-        def put(chunk: tuple[bytes, ...] | SourceError | None) -> None:
+        def put(chunk: _Chunk) -> None:
             while not ended.is_set():
                 try:
                     chunks.put(chunk, timeout=_POLL_S)
@@ -127,7 +132,7 @@ class FileSource:
                 if count <= start_offset:
                     continue
                 pending.append(record)
-                if len(pending) >= self._max_batch or (self._size is None and chunks.empty()):
+                if len(pending) >= chunk_size:
                     put(tuple(pending))
                     pending = []
                 if ended.is_set():
@@ -164,18 +169,30 @@ class FileSource:
             yield line.rstrip(b"\r\n")
 
 
-async def _take(
-    chunks: "queue.Queue[tuple[bytes, ...] | SourceError | None]",
-) -> tuple[bytes, ...] | SourceError | None:
-    try:
-        return chunks.get_nowait()
-    except queue.Empty:
-        pass
+async def _take(chunks: _Chunks) -> _Chunk:
     while True:
         try:
-            return await asyncio.to_thread(chunks.get, timeout=_POLL_S)
+            return chunks.get_nowait()
         except queue.Empty:
-            continue
+            pass
+        with suppress(queue.Empty):
+            return await asyncio.to_thread(chunks.get, timeout=_POLL_S)
+
+
+def _everything_there_is(first: tuple[bytes, ...], chunks: _Chunks, limit: int) -> tuple[tuple[bytes, ...], _Chunk]:
+    """The records that can be had at once, up to a limit, and what came after them (() when that is not known)."""
+    records = list(first)
+    while len(records) < limit:
+        try:
+            chunk = chunks.get_nowait()
+        except queue.Empty:
+            break
+        if not isinstance(chunk, tuple):
+            return tuple(records), chunk
+        if len(records) + len(chunk) > limit:
+            return tuple(records), chunk
+        records.extend(chunk)
+    return tuple(records), ()
 
 
 def _bounded_lines(stream: BinaryIO) -> Iterator[bytes]:
@@ -252,7 +269,7 @@ def _open_stream(
     decoder: Decoder = JsonDecoder(columns)
     if file_format is FileFormat.CSV:
         decoder = CsvDecoder(columns, _header(buffered, path, columns))
-    partition = f"{path if file is None else file.resolve()}#{digest}"
+    partition = f"{STANDARD_INPUT}#{uuid4()}" if file is None else f"{file.resolve()}#{digest}"
     size = None if file is None else file.stat().st_size
     return FileSource(
         buffered, counted if file is not None else None, name, partition, size, file_format, monotonic, max_batch

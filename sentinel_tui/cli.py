@@ -1,5 +1,6 @@
 """The command line. Every failure a user can act on is one line on stderr and exit code 2."""
 
+import hashlib
 import logging
 import sys
 from contextlib import closing
@@ -221,7 +222,7 @@ def _replay_database(file: str, partition: str) -> str:
     if file == "-":
         return "replay-stdin.db"
     name = Path(file).name.split(".", 1)[0] or "file"
-    return f"replay-{name}-{partition.rsplit('#', 1)[-1]}.db"
+    return f"replay-{name}-{hashlib.sha256(partition.encode()).hexdigest()[:12]}.db"
 
 
 def _flags(overrides: list[str] | None) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """What tests of several folders share: an isolated environment, a small trained model, and generated traffic."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +16,7 @@ NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 
 @pytest.fixture(autouse=True)
-def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing of the developer's settings, data or terminal reaches a test, nor a test's anything of theirs."""
     for name in Settings.model_fields:
         monkeypatch.delenv(name, raising=False)
@@ -26,7 +25,6 @@ def isolated_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Ite
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg-data"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg-config"))
     monkeypatch.setenv("TZ", "UTC")
-    yield
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +49,9 @@ def model_file(model: AnomalyModel, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="session")
 def traffic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """20,000 generated records as NDJSON, fraud and malformed ones included, labelled in ``is_fraud``."""
-    source = GeneratorSource(GeneratorConfig(seed=11, cards=2_000, start=datetime(2026, 1, 5, tzinfo=UTC), records=20_000))
+    source = GeneratorSource(
+        GeneratorConfig(seed=11, cards=2_000, start=datetime(2026, 1, 5, tzinfo=UTC), records=20_000)
+    )
     path = tmp_path_factory.mktemp("traffic") / "traffic.ndjson"
     path.write_bytes(b"".join(raw + b"\n" for raw in source.draw()))
     return path

@@ -80,11 +80,13 @@ class GeneratorSource:
 
     def draw(self) -> Iterator[bytes]:
         """The records in order, as fast as they are drawn."""
-        return (raw for _, raw in self._records())
+        return (raw for _, raw in self._records(self._start_s))
 
     async def batches(self, start_offset: int) -> AsyncGenerator[Batch]:
         """Batches from ``start_offset`` on; in real time, whatever is due."""
-        records = self._records()
+        # What happened while the cards' history was read is not made up for.
+        begin_s = self._start_s if self.config.rate is None else to_microseconds(self._now()) / 1e6
+        records = self._records(begin_s)
         offset = start_offset
         for _ in islice(records, start_offset):
             pass
@@ -115,17 +117,17 @@ class GeneratorSource:
         self._drawn = offset + len(chunk)
         return Batch(self.partition, offset, chunk, self._monotonic())
 
-    def _records(self) -> Iterator[tuple[float, bytes]]:
+    def _records(self, begin_s: float) -> Iterator[tuple[float, bytes]]:
         """Event time in seconds, and the record."""
-        return islice(self._endless(), self.config.records)
+        return islice(self._endless(begin_s), self.config.records)
 
-    def _endless(self) -> Iterator[tuple[float, bytes]]:
+    def _endless(self, begin_s: float) -> Iterator[tuple[float, bytes]]:
         config = self.config
         honest = config.honest_only
         traffic = Traffic(
             self._population,
             (config.seed, 3, round(self._start_s)),
-            self._start_s,
+            begin_s,
             constant_rate=config.rate,
             fraud_share=0.0 if honest else config.fraud_probability,
             burst_share=0.0 if honest else config.velocity_attack_probability,

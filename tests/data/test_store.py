@@ -84,6 +84,16 @@ def test_a_file_cut_short_is_found_at_the_start(tmp_path: Path) -> None:
         Store.open(path)
 
 
+def test_another_programs_database_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "books.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE books (title TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match=r"books\.db is another program's SQLite database"):
+        Store.open(path)
+    assert path.read_bytes() == before
+
+
 def test_a_newer_schema_is_refused_and_the_file_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "sentinel.db"
     store = Store.open(path)

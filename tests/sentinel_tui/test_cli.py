@@ -40,9 +40,7 @@ def ok(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
 
 @pytest.mark.usefixtures("with_model")
 def test_demo_prints_one_json_object_and_the_same_digest_on_every_run() -> None:
-    first, second = (
-        ok(sentinel("--demo", "--json", "--seed", "3", "--transactions", "5000")) for _ in range(2)
-    )
+    first, second = (ok(sentinel("--demo", "--json", "--seed", "3", "--transactions", "5000")) for _ in range(2))
     assert set(first) == KEYS
     assert first["source"] == "generator"
     assert first["seed"] == 3
