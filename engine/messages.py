@@ -11,6 +11,7 @@ class EngineState(StrEnum):
     STARTING = "starting"
     TRAINING = "training"
     WARMING_UP = "warming up"
+    RECOVERING = "recovering"
     RUNNING = "running"
     STOPPING = "stopping"
     FINISHED = "finished"

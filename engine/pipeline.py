@@ -1,6 +1,7 @@
 """The pipeline: batches from a source, decoded, scored and committed, until the source ends or a stop is asked for."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
@@ -19,6 +20,8 @@ from engine.latency import LatencyRecorder
 from engine.messages import EngineSnapshot, EngineState, SnapshotQueue
 from engine.records import Batch, Source
 from engine.scorer import ScoredBatch, Scorer
+
+log = logging.getLogger(__name__)
 
 CHECKPOINT_EVERY = 50_000
 SNAPSHOT_INTERVAL_S = 0.25
@@ -301,8 +304,12 @@ class Pipeline:
         )
 
 
-def recover(scorer: Scorer, reader: EventReader, writer: EngineWriter) -> int:
+def recover(
+    scorer: Scorer, reader: EventReader, writer: EngineWriter, progress: Callable[[float], None] = lambda _: None
+) -> int:
     """Bring an empty scorer's state to what it was after the last stored transaction.
+
+    ``progress`` is told the share done, from 0 to 1.
 
     Returns:
         How many stored transactions were read again, on top of the checkpoint.
@@ -313,10 +320,13 @@ def recover(scorer: Scorer, reader: EventReader, writer: EngineWriter) -> int:
         try:
             checkpoint.load(saved[1], scorer.state)
             seq = saved[0]
-        except checkpoint.CheckpointError:
-            seq = 0
+        except checkpoint.CheckpointError as error:
+            log.warning("%s: the memory is rebuilt from stored transactions", error)
+    expected = max(recovery.last_seq(writer.connection) - seq, 1)
     replayed = 0
     for stored in recovery.events_after(writer.connection, seq):
         scorer.state.observe(reader.event(*stored))
         replayed += 1
+        if replayed % 1_000 == 0:
+            progress(replayed / expected)
     return replayed

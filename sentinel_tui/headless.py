@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -48,7 +49,7 @@ def run_headless(run: EngineRun, job: Job, snapshots: SnapshotQueue) -> RunTotal
     with _stop_on_signals(run) as interrupted:
         thread.start()
         with _progress() as progress:
-            task = progress.add_task("starting", total=None)
+            task = progress.add_task("starting", total=None, figures="")
             while thread.is_alive():
                 thread.join(POLL_S)
                 _show(progress, task, snapshots.latest())
@@ -94,11 +95,11 @@ def _show(progress: Progress, task: TaskID, snapshot: EngineSnapshot | None) -> 
 def _stop_on_signals(run: EngineRun) -> Iterator[list[int]]:
     """Let the first signal end the run in order; a second one does what it always does."""
     received: list[int] = []
-    previous = {}
+    previous: dict[signal.Signals, Any] = {}
 
     def handle(number: int, _: FrameType | None) -> None:
         received.append(number)
-        signal.signal(number, previous[number])
+        signal.signal(number, previous[signal.Signals(number)])
         run.stop()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
+from typing import Any
 
 from data.errors import SentinelError, StoreLockedError
 from data.store import Store
@@ -75,7 +76,7 @@ def _generator_job(settings: Settings, seed: int, rate: float) -> Job:
 
 def _run_until_quit(app: SentinelApp) -> None:
     """Textual handles neither SIGTERM nor SIGHUP: turn both into an orderly exit that restores the terminal."""
-    previous = {}
+    previous: dict[signal.Signals, Any] = {}
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         app.call_from_signal()
