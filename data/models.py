@@ -4,6 +4,7 @@ import math
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Self
 
 from pydantic import (
@@ -171,6 +172,12 @@ def _blank_to_none(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
+def _coordinate(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("a bool is not a coordinate")
+    return _blank_to_none(value)
+
+
 Identifier = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=128)]
 OptionalIdentifier = Annotated[
     Annotated[str, StringConstraints(max_length=128)] | None, BeforeValidator(_blank_to_none)
@@ -207,8 +214,8 @@ class Transaction(BaseModel):
         Annotated[str, StringConstraints(to_upper=True, pattern=r"^[A-Za-z]{3}$")] | None,
         BeforeValidator(_blank_to_none),
     ] = None
-    latitude: Annotated[Annotated[float, Field(ge=-90, le=90)] | None, BeforeValidator(_blank_to_none)] = None
-    longitude: Annotated[Annotated[float, Field(ge=-180, le=180)] | None, BeforeValidator(_blank_to_none)] = None
+    latitude: Annotated[Annotated[float, Field(ge=-90, le=90)] | None, BeforeValidator(_coordinate)] = None
+    longitude: Annotated[Annotated[float, Field(ge=-180, le=180)] | None, BeforeValidator(_coordinate)] = None
     customer_id: OptionalIdentifier = None
 
     @model_validator(mode="after")
@@ -217,12 +224,12 @@ class Transaction(BaseModel):
             raise ValueError("latitude and longitude come together or not at all")
         return self
 
-    @property
+    @cached_property
     def amount_minor(self) -> int:
         """The amount in cents."""
         return int(self.amount.scaleb(2))
 
-    @property
+    @cached_property
     def event_time(self) -> int:
         """Microseconds since the epoch, UTC."""
         return to_microseconds(self.timestamp)

@@ -1,7 +1,7 @@
 """Raw bytes to a transaction, or to the reason why not. Never raises, whatever the bytes."""
 
 import csv
-import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,9 +14,19 @@ from engine.columns import FIELDS, REQUIRED, ColumnMap
 
 MAX_RECORD_BYTES = 1 << 20
 MAX_DETAIL = 200
+_IDENTIFIERS = ("transaction_id", "card_id", "merchant_id", "customer_id")
 _MAX_EXCERPT = 60
-_TRUTH = {"1": True, "true": True, "1.0": True, "0": False, "false": False, "0.0": False}
-_NO_SCENARIO = frozenset({"", "0", "none", "null"})
+_MAX_SCENARIO = 64
+_TRUTH = {"1": True, "true": True, "0": False, "false": False}
+_NO_SCENARIO = frozenset({"", "0"})
+_UTF8_BOM = b"\xef\xbb\xbf"
+_STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+"(\s*:)?|[{}]')
+"""In valid JSON: its strings, each with the colon that makes it a key, and where objects begin and end."""
+
+_validate = Transaction.__pydantic_validator__.validate_python
+
+# A record is bounded as a whole; the limit that the module has by itself would refuse a long column that nobody reads.
+csv.field_size_limit(MAX_RECORD_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,150 +53,216 @@ class Decoder(Protocol):
         """The transaction of a record, or why there is none."""
 
 
-class _RejectedError(Exception):
-    def __init__(self, reason: DeadLetterReason, detail: str) -> None:
-        super().__init__(detail)
-        self.rejection = Rejection(reason, detail[:MAX_DETAIL])
-
-
 class JsonDecoder:
-    """Reads a JSON object in UTF-8."""
+    """Reads a JSON object in UTF-8.
+
+    A byte order mark is ``not_json``: it is sound UTF-8, but RFC 8259 (8.1) forbids to send one. A repeated key is
+    refused at any depth, because readers differ in which of the values they keep.
+    """
 
     def __init__(self, columns: ColumnMap) -> None:
         self._fields = _FieldReader(columns)
+        self._identifiers = tuple(columns.column(name) for name in _IDENTIFIERS)
 
     def decode(self, raw: bytes) -> Decoded | Rejection:
         """The transaction of a JSON object, or why there is none."""
         try:
-            return self._fields.read(_json_object(raw))
+            values = _json_object(raw)
+            self._refuse_rounded_identifiers(values)
+            return self._fields.read(values)
         except _RejectedError as error:
             return error.rejection
 
+    def _refuse_rounded_identifiers(self, values: Mapping[str, Any]) -> None:
+        """A whole number of over 64 bits is read as a float: as text it would be the same as its neighbours'."""
+        for column in self._identifiers:
+            if type(values.get(column)) is float:
+                raise _invalid(column, values[column], "text is expected, or a whole number below 2**64")
+
 
 class CsvDecoder:
-    """Reads one CSV record, quotes included, under a header."""
+    """Reads one CSV record (RFC 4180) in UTF-8 under a header. Broken quoting is ``wrong_column_count``."""
 
     def __init__(self, columns: ColumnMap, header: Sequence[str]) -> None:
-        self._fields = _FieldReader(columns)
+        self._fields = _FieldReader(columns, header)
         self._header = tuple(header)
 
     def decode(self, raw: bytes) -> Decoded | Rejection:
         """The transaction of a CSV record, or why there is none."""
         try:
-            return self._fields.read(self._values(raw))
+            return self._fields.read(dict(zip(self._header, _csv_cells(raw, len(self._header)), strict=True)))
         except _RejectedError as error:
             return error.rejection
 
-    def _values(self, raw: bytes) -> dict[str, Any]:
-        text = _text(raw)
-        try:
-            (values,) = csv.reader([text], strict=True)
-        except (csv.Error, ValueError) as error:
-            raise _RejectedError(DeadLetterReason.WRONG_COLUMN_COUNT, f"not a CSV record: {error}") from None
-        if len(values) != len(self._header):
-            detail = f"{len(values)} columns where the header has {len(self._header)}"
-            raise _RejectedError(DeadLetterReason.WRONG_COLUMN_COUNT, detail)
-        return dict(zip(self._header, values, strict=True))
+
+class _RejectedError(Exception):
+    def __init__(self, reason: DeadLetterReason, detail: str) -> None:
+        super().__init__(detail)
+        self.rejection = Rejection(reason, _bounded(_printable(detail[: 2 * MAX_DETAIL]), MAX_DETAIL))
 
 
 class _FieldReader:
     """Maps columns to fields, validates, and reads the ground truth."""
 
-    def __init__(self, columns: ColumnMap) -> None:
+    def __init__(self, columns: ColumnMap, header: Sequence[str] | None = None) -> None:
         self._columns = columns
-        self._pairs = tuple((name, columns.column(name)) for name in FIELDS)
-        self._same_names = all(name == column for name, column in self._pairs)
+        pairs = tuple((name, columns.column(name)) for name in FIELDS)
+        self._same_names = all(name == column for name, column in pairs)
+        self._pairs = tuple((name, column) for name, column in pairs if header is None or column in header)
 
     def read(self, values: Mapping[str, Any]) -> Decoded:
-        if self._same_names:
-            fields = values
-        else:
+        fields = values
+        if not self._same_names:
             fields = {name: values[column] for name, column in self._pairs if column in values}
         try:
-            transaction = Transaction.model_validate(fields)
+            transaction = _validate(fields)
         except ValidationError as error:
             raise self._rejected(error, fields) from None
-        if self._columns.label is None:
+        label = self._columns.label
+        if label is None:
             return Decoded(transaction, None, None)
-        is_fraud = self._label(values)
+        is_fraud = _truth(label, values.get(label))
         return Decoded(transaction, is_fraud, self._scenario(values) if is_fraud else None)
 
     def _rejected(self, error: ValidationError, fields: Mapping[str, Any]) -> _RejectedError:
-        first = error.errors(include_url=False, include_context=False)[0]
-        name = str(first["loc"][0]) if first["loc"] else "latitude"
-        column = self._columns.column(name)
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        if not first["loc"]:
+            return self._half_a_place(fields)
+        name = str(first["loc"][0])
+        column = _column(self._columns.column(name))
         value = fields.get(name)
+        # A blank is a CSV file's only way to leave a value out, and the model reads a blank optional field as absent.
         if name in REQUIRED and (value is None or (isinstance(value, str) and not value.strip())):
             return _RejectedError(DeadLetterReason.MISSING_FIELD, f"{column} is missing")
         problem = first["msg"].removeprefix("Value error, ")
-        return _RejectedError(DeadLetterReason.INVALID_FIELD, f"{column} {_excerpt(value)}: {_printable(problem)}")
+        return _RejectedError(DeadLetterReason.INVALID_FIELD, f"{column} is {_excerpt(value)}: {problem}")
 
-    def _label(self, values: Mapping[str, Any]) -> bool | None:
-        column = self._columns.label or ""
-        value = values.get(column)
-        if value is None or value == "":
-            return None
-        known = _TRUTH.get(str(value).strip().lower())
-        if known is None:
-            raise _RejectedError(DeadLetterReason.INVALID_FIELD, f"{column} {_excerpt(value)}: 0 or 1 is expected")
-        return known
+    def _half_a_place(self, fields: Mapping[str, Any]) -> _RejectedError:
+        """The only thing that a transaction refuses as a whole: one coordinate without the other."""
+        halves = ["latitude", "longitude"]
+        if fields.get("latitude") in (None, ""):
+            halves.reverse()
+        given, absent = (_column(self._columns.column(name)) for name in halves)
+        detail = f"{given} is {_excerpt(fields.get(halves[0]))} without {absent}: both are needed, or neither"
+        return _RejectedError(DeadLetterReason.INVALID_FIELD, detail)
 
     def _scenario(self, values: Mapping[str, Any]) -> str | None:
-        value = str(values.get(self._columns.scenario or "") or "").strip()
-        if value.lower() in _NO_SCENARIO:
+        column = self._columns.scenario
+        value = None if column is None else values.get(column)
+        if column is None or value is None:
             return None
-        return self._columns.scenario_names.get(value, value[:64])
+        if not isinstance(value, (str, int)):
+            raise _invalid(column, value, "the name or number of a scenario is expected")
+        name = str(value).strip()
+        if name in _NO_SCENARIO:
+            return None
+        return self._columns.scenario_names.get(name, name[:_MAX_SCENARIO])
+
+
+def _truth(column: str, value: object) -> bool | None:
+    """The ground truth; None where it is absent, null or blank."""
+    if value is None:
+        return None
+    if isinstance(value, (str, int)):
+        text = str(value).strip().lower()
+        if text in _TRUTH:
+            return _TRUTH[text]
+        if not text:
+            return None
+    raise _invalid(column, value, "0, 1, true or false is expected")
 
 
 def _json_object(raw: bytes) -> dict[str, Any]:
     _check_size(raw)
-    if not raw.strip():
-        raise _RejectedError(DeadLetterReason.EMPTY, "the record is empty")
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        _text(raw)
-        raise _RejectedError(DeadLetterReason.NOT_JSON, f"not JSON: {_printable(str(error))}") from None
+        raise _why_not_json(raw, error) from None
     if value is None:
         raise _RejectedError(DeadLetterReason.EMPTY, "the record is null")
     if not isinstance(value, dict):
-        raise _RejectedError(DeadLetterReason.NOT_AN_OBJECT, f"a JSON {type(value).__name__}, not an object")
-    # Without escapes and nesting, the quotes are two to each key and each text, unless orjson dropped a repeated key.
-    strings = sum(isinstance(each, str) for each in value.values())
-    if raw.count(b'"') != 2 * (len(value) + strings) or b"\\" in raw:
+        raise _RejectedError(DeadLetterReason.NOT_AN_OBJECT, f"the record is {_excerpt(value)}, not a JSON object")
+    # Each key and each text brings two quotes. The parser keeps one of a repeated key, and what is nested or escaped
+    # adds quotes that are not counted here: the numbers agree only where there is nothing of either.
+    texts = list(map(type, value.values())).count(str)
+    if raw.count(b'"') != 2 * (len(value) + texts):
         _refuse_repeated_keys(raw)
     return value
 
 
-def _refuse_repeated_keys(raw: bytes) -> None:
-    def check(pairs: list[tuple[str, Any]]) -> None:
-        keys = [key for key, _ in pairs]
-        if len(set(keys)) != len(keys):
-            repeated = next(key for key in keys if keys.count(key) > 1)
-            raise _RejectedError(DeadLetterReason.DUPLICATE_KEY, f"the key {_excerpt(repeated)} comes twice")
+def _why_not_json(raw: bytes, error: orjson.JSONDecodeError) -> _RejectedError:
+    if not raw.strip():
+        return _RejectedError(DeadLetterReason.EMPTY, "the record is empty")
+    _text(raw)
+    if raw.startswith(_UTF8_BOM):
+        return _RejectedError(DeadLetterReason.NOT_JSON, "not JSON: it starts with a UTF-8 byte order mark")
+    return _RejectedError(DeadLetterReason.NOT_JSON, f"not JSON: {error}")
 
+
+def _refuse_repeated_keys(raw: bytes) -> None:
+    """Without recursion, so that the outcome depends on the record alone and not on the depth of the stack."""
+    open_objects: list[set[str]] = []
+    for token in _STRUCTURE.finditer(raw):
+        if token[0] == b"{":
+            open_objects.append(set())
+        elif token[0] == b"}":
+            open_objects.pop()
+        elif token[1] is not None:
+            key = orjson.loads(token[0].removesuffix(token[1]))
+            if key in open_objects[-1]:
+                raise _RejectedError(DeadLetterReason.DUPLICATE_KEY, f"the key {_excerpt(key)} comes twice")
+            open_objects[-1].add(key)
+
+
+def _csv_cells(raw: bytes, columns: int) -> list[str]:
+    _check_size(raw)
+    text = _text(raw)
     try:
-        json.loads(raw, object_pairs_hook=check)
-    except (RecursionError, ValueError):
-        raise _RejectedError(DeadLetterReason.NOT_JSON, "not JSON: nested too deep, or a number too long") from None
+        cells = next(csv.reader((text,), strict=True), [])
+    except csv.Error as error:
+        raise _RejectedError(DeadLetterReason.WRONG_COLUMN_COUNT, f"not a CSV record: {error}") from None
+    if len(cells) != columns:
+        if not text.strip():
+            raise _RejectedError(DeadLetterReason.EMPTY, "the record is empty")
+        detail = f"{len(cells)} columns where the header has {columns}"
+        raise _RejectedError(DeadLetterReason.WRONG_COLUMN_COUNT, detail)
+    return cells
 
 
 def _check_size(raw: bytes) -> None:
     if len(raw) > MAX_RECORD_BYTES:
-        raise _RejectedError(DeadLetterReason.OVERSIZED, f"over {MAX_RECORD_BYTES:,} bytes")
+        raise _RejectedError(DeadLetterReason.OVERSIZED, f"the record is longer than {MAX_RECORD_BYTES:,} bytes")
 
 
 def _text(raw: bytes) -> str:
-    _check_size(raw)
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise _RejectedError(DeadLetterReason.NOT_UTF8, f"byte {error.start} is not UTF-8") from None
+        detail = f"not UTF-8: {error.reason} at byte {error.start}, 0x{raw[error.start]:02x}"
+        raise _RejectedError(DeadLetterReason.NOT_UTF8, detail) from None
+
+
+def _invalid(column: str, value: object, expected: str) -> _RejectedError:
+    return _RejectedError(DeadLetterReason.INVALID_FIELD, f"{_column(column)} is {_excerpt(value)}: {expected}")
+
+
+def _column(name: str) -> str:
+    return _bounded(name, _MAX_EXCERPT)
 
 
 def _excerpt(value: object) -> str:
-    text = repr(value)
-    return _printable(text if len(text) <= _MAX_EXCERPT else text[: _MAX_EXCERPT - 1] + "…")
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "an array"
+    if isinstance(value, str):
+        # Cut first: a text may be a megabyte long.
+        value = value[:_MAX_EXCERPT]
+    return _bounded(repr(value), _MAX_EXCERPT)
+
+
+def _bounded(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _printable(text: str) -> str:

@@ -225,3 +225,12 @@ def test_a_currency_is_three_letters_in_upper_case() -> None:
 def test_event_time_counts_microseconds() -> None:
     moment = datetime(2026, 3, 14, 12, 0, 0, 1, tzinfo=UTC)
     assert read(timestamp=moment).event_time == 1_773_489_600_000_001
+
+
+@pytest.mark.parametrize("field", ["latitude", "longitude"])
+def test_a_bool_is_no_coordinate(field: str) -> None:
+    coordinates = {"latitude": 1.0, "longitude": 1.0, field: True}
+    with pytest.raises(ValidationError, match="a bool is not a coordinate"):
+        Transaction.model_validate(
+            {"transaction_id": "t", "card_id": "c", "amount": 1, "timestamp": "2026-03-02T09:00:00Z", **coordinates}
+        )
