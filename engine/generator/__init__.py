@@ -1,6 +1,6 @@
 """A seeded simulation of card traffic: honest people with habits, and labelled fraud among them."""
 
 from engine.generator.config import GeneratorConfig
-from engine.generator.source import GeneratorSource
+from engine.generator.source import LIVE, GeneratorSource
 
-__all__ = ["GeneratorConfig", "GeneratorSource"]
+__all__ = ["LIVE", "GeneratorConfig", "GeneratorSource"]

@@ -1,5 +1,6 @@
 """The people: cards with homes, habits and merchants of their own, listed by card and by merchant."""
 
+from array import array
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -32,6 +33,7 @@ CATEGORIES: Final[tuple[Category, ...]] = (
 )
 CITY_COUNT: Final = 300
 FAVOURITES: Final = 8
+ONLINE_FAVOURITES: Final = 2
 NIGHT_WORKERS: Final = 0.04
 SMALLEST_CITY_MERCHANTS: Final = 20
 CARDS_PER_MERCHANT: Final = 8
@@ -56,24 +58,25 @@ _NAMES: Final = (
 class Population:
     """By card and by merchant. Merchants below ``online`` are on line; the rest lie by city in order.
 
-    Lists, not arrays: the traffic reads single values, which arrays are slow at.
+    ``array`` rather than NumPy's: the traffic reads single values, which NumPy is slow at.
     """
 
     cities: tuple[City, ...]
-    home: list[int]
-    scale: list[float]
-    favourites: list[list[int]]
-    """(cards, FAVOURITES): the first two on line, the rest in the home city."""
-    day_cards: list[int]
-    day_activity: list[float]
-    night_cards: list[int]
-    night_activity: list[float]
+    home: "array[int]"
+    scale: "array[float]"
+    favourites: "array[int]"
+    """FAVOURITES of each card in turn: the first ONLINE_FAVOURITES on line, the rest in the home city."""
+    day_cards: "array[int]"
+    day_activity: "array[float]"
+    """Running share of all activity, ending at 1, for a binary search to draw from; as long as ``day_cards``."""
+    night_cards: "array[int]"
+    night_activity: "array[float]"
     online: int
-    category: list[int]
-    merchant_city: list[int]
-    latitude: list[float]
-    longitude: list[float]
-    first_of_city: list[int]
+    category: "array[int]"
+    merchant_city: "array[int]"
+    latitude: "array[float]"
+    longitude: "array[float]"
+    first_of_city: "array[int]"
     """(cities + 1,): the merchants of city c are first_of_city[c] to first_of_city[c + 1]."""
 
     def merchant_name(self, merchant: int) -> str:
@@ -106,6 +109,8 @@ def build_population(seed: int, cards: int) -> Population:
     )
     centre = np.array([(city.latitude, city.longitude) for city in cities])[city_of_physical]
     scattered = centre + rng.normal(0.0, MERCHANT_SCATTER_DEG, size=centre.shape).clip(-0.1, 0.1)
+    # About a metre, and as it is written.
+    scattered = scattered.round(5)
     latitude = np.concatenate([np.zeros(ONLINE_MERCHANTS), scattered[:, 0]])
     longitude = np.concatenate([np.zeros(ONLINE_MERCHANTS), scattered[:, 1]])
     first_of_city = ONLINE_MERCHANTS + np.concatenate([[0], np.cumsum(counts)])
@@ -113,32 +118,40 @@ def build_population(seed: int, cards: int) -> Population:
     spread = rng.random((cards, FAVOURITES)) ** 1.5
     size = (first_of_city[home + 1] - first_of_city[home])[:, None]
     favourites = first_of_city[home][:, None] + (spread * size).astype(np.int64)
-    online_favourites = (rng.random((cards, 2)) ** 2 * ONLINE_MERCHANTS).astype(np.int64)
-    favourites[:, :2] = online_favourites
+    online_favourites = (rng.random((cards, ONLINE_FAVOURITES)) ** 2 * ONLINE_MERCHANTS).astype(np.int64)
+    favourites[:, :ONLINE_FAVOURITES] = online_favourites
 
     activity = rng.gamma(1.6, 1.0, size=cards) + 0.05
     by_night = rng.random(cards) < NIGHT_WORKERS
+    # Nobody at all works by night in some small populations.
+    by_night[0] = True
     day_cards, night_cards = np.flatnonzero(~by_night), np.flatnonzero(by_night)
     return Population(
         cities=cities,
-        home=home.tolist(),
-        scale=rng.lognormal(0.0, 0.35, size=cards).tolist(),
-        favourites=favourites.tolist(),
-        day_cards=day_cards.tolist(),
+        home=_integers(home),
+        scale=_floats(rng.lognormal(0.0, 0.35, size=cards)),
+        favourites=_integers(favourites.ravel()),
+        day_cards=_integers(day_cards),
         day_activity=_cumulative(activity[day_cards]),
-        night_cards=night_cards.tolist(),
+        night_cards=_integers(night_cards),
         night_activity=_cumulative(activity[night_cards]),
         online=ONLINE_MERCHANTS,
-        category=category.tolist(),
-        merchant_city=merchant_city.tolist(),
-        latitude=latitude.tolist(),
-        longitude=longitude.tolist(),
-        first_of_city=first_of_city.tolist(),
+        category=_integers(category),
+        merchant_city=_integers(merchant_city),
+        latitude=_floats(latitude),
+        longitude=_floats(longitude),
+        first_of_city=_integers(first_of_city),
     )
 
 
-def _cumulative(weights: NDArray[np.float64]) -> list[float]:
-    """The running share of all weights, ending at 1, for a binary search to draw from."""
+def _integers(values: NDArray[np.int64]) -> "array[int]":
+    return array("i", values.astype(np.intc).tobytes())
+
+
+def _floats(values: NDArray[np.float64]) -> "array[float]":
+    return array("d", values.tobytes())
+
+
+def _cumulative(weights: NDArray[np.float64]) -> "array[float]":
     total = np.cumsum(weights)
-    shares: list[float] = (total / total[-1]).tolist()
-    return shares
+    return _floats(total / total[-1])

@@ -1,12 +1,11 @@
 """One simulated purchase, and its record as bytes."""
 
-from datetime import timedelta
+from datetime import UTC, datetime
 from random import Random
 from typing import Final, NamedTuple
 
 import orjson
 
-from data.timestamps import EPOCH
 from engine.generator.population import CATEGORIES, Population
 
 ANONYMISERS: Final = ("TOR Exit Node", "Unknown VPN", "Proxy Server")
@@ -32,51 +31,31 @@ class RecordWriter:
     def __init__(self, population: Population, random: Random) -> None:
         self._population = population
         self._random = random
+        self._city_texts = [_json(f"{city.name}, {city.state}") for city in population.cities]
+        self._merchant_texts: dict[int, str] = {}
+        self._minute = -1
+        self._minute_text = ""
 
     def write(self, purchase: Purchase) -> bytes:
         """A record as JSON. ``is_fraud`` and ``scenario`` are the ground truth."""
-        population = self._population
-        merchant = purchase.merchant
-        home = population.cities[population.home[purchase.card]]
-        location: str | None
-        latitude = longitude = None
-        form = self._random.random()
-        if purchase.location is not None:
-            location = purchase.location
-        elif merchant < population.online:
-            location = f"{home.name}, {home.state}" if form < 0.9 else None
-        else:
-            city = population.cities[population.merchant_city[merchant]]
-            place = (round(population.latitude[merchant], 5), round(population.longitude[merchant], 5))
-            location = f"{city.name}, {city.state}"
-            if form < 0.3:
-                location = f"{place[0]},{place[1]}"
-            elif form < 0.6:
-                latitude, longitude = place
-        return orjson.dumps(
-            {
-                "transaction_id": self._identifier(),
-                "card_id": f"CARD-{purchase.card:07d}",
-                "amount": round(max(purchase.amount, 0.01), 2),
-                "timestamp": (EPOCH + timedelta(microseconds=int(purchase.time * 1e6))).isoformat(),
-                "location": location,
-                "merchant_category": CATEGORIES[population.category[merchant]].name,
-                "merchant_id": f"M-{merchant:06d}",
-                "merchant_name": population.merchant_name(merchant),
-                "currency": "USD",
-                "latitude": latitude,
-                "longitude": longitude,
-                "customer_id": f"CUST-{purchase.card // 2:07d}",
-                "is_fraud": int(purchase.scenario is not None),
-                "scenario": purchase.scenario,
-            }
-        )
+        time, card, merchant, amount, _, scenario = purchase
+        location, latitude, longitude = self._place(purchase)
+        truth = '"is_fraud":0,"scenario":null' if scenario is None else f'"is_fraud":1,"scenario":"{scenario}"'
+        # Put together by hand, because the generator must not hold up what it feeds.
+        return (
+            f'{{"transaction_id":"{self._identifier()}","card_id":"CARD-{card:07d}",'
+            f'"amount":{max(round(amount, 2), 0.01)},"timestamp":"{self._timestamp(time)}","location":{location},'
+            f'{self._merchant_texts.get(merchant) or self._merchant_text(merchant)},"currency":"USD",'
+            f'"latitude":{latitude},"longitude":{longitude},"customer_id":"CUST-{card // 2:07d}",{truth}}}'
+        ).encode()
 
     def malformed(self, purchase: Purchase) -> bytes:
         """A record that cannot be a transaction, of one of several kinds."""
         whole = self.write(purchase)
         kinds = (
+            b"",
             b"not valid json at all {{{",
+            b'["not", "an object"]',
             b'{"incomplete": true}',
             whole[: len(whole) // 2],
             whole.replace(b'"amount":', b'"amount":-', 1),
@@ -87,6 +66,45 @@ class RecordWriter:
         )
         return self._random.choice(kinds)
 
+    def _place(self, purchase: Purchase) -> tuple[str, str | float, str | float]:
+        """``location``, ``latitude`` and ``longitude`` as they stand in JSON."""
+        if purchase.location is not None:
+            return _json(purchase.location), "null", "null"
+        population = self._population
+        merchant = purchase.merchant
+        form = self._random.random()
+        if merchant < population.online:
+            return self._city_texts[population.home[purchase.card]] if form < 0.9 else "null", "null", "null"
+        if form < 0.6:
+            latitude, longitude = population.latitude[merchant], population.longitude[merchant]
+            if form < 0.3:
+                return f'"{latitude},{longitude}"', "null", "null"
+            return self._city_texts[population.merchant_city[merchant]], latitude, longitude
+        return self._city_texts[population.merchant_city[merchant]], "null", "null"
+
+    def _merchant_text(self, merchant: int) -> str:
+        population = self._population
+        fields = {
+            "merchant_category": CATEGORIES[population.category[merchant]].name,
+            "merchant_id": f"M-{merchant:06d}",
+            "merchant_name": population.merchant_name(merchant),
+        }
+        text = self._merchant_texts[merchant] = _json(fields)[1:-1]
+        return text
+
+    def _timestamp(self, time: float) -> str:
+        """ISO 8601 in microseconds; successive records mostly share the minute."""
+        minute, micros = divmod(int(time * 1e6), 60_000_000)
+        if minute != self._minute:
+            self._minute = minute
+            self._minute_text = datetime.fromtimestamp(minute * 60, UTC).isoformat()[:16]
+        second, micros = divmod(micros, 1_000_000)
+        return f"{self._minute_text}:{second:02d}.{micros:06d}+00:00"
+
     def _identifier(self) -> str:
         digits = f"{self._random.getrandbits(128):032x}"
         return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
+
+
+def _json(value: str | dict[str, str]) -> str:
+    return orjson.dumps(value).decode()

@@ -1,6 +1,8 @@
 """Fraud, as episodes of labelled purchases in the future of the moment they are planned."""
 
+from bisect import bisect
 from collections.abc import Callable
+from math import exp
 from random import Random
 from typing import Final, NamedTuple
 
@@ -12,6 +14,9 @@ HOUR_S: Final = 3_600.0
 DAY_S: Final = 86_400.0
 FAR_KM: Final = 1_500.0
 RECENT_CUSTOMERS: Final = 12
+LEAKED_CARDS: Final = 6
+NIGHT_START_S: Final = 2 * HOUR_S
+NIGHT_END_S: Final = 5 * HOUR_S
 
 
 class Victim(NamedTuple):
@@ -40,7 +45,10 @@ class FraudPlanner:
 
     def saw(self, purchase: Purchase) -> None:
         """Remember who bought where."""
-        customers = self._customers.setdefault(purchase.merchant, [])
+        customers = self._customers.get(purchase.merchant)
+        if customers is None:
+            self._customers[purchase.merchant] = [purchase.card]
+            return
         customers.append(purchase.card)
         if len(customers) > RECENT_CUSTOMERS:
             del customers[0]
@@ -57,11 +65,10 @@ class FraudPlanner:
         return [self._online(victim, time, self._random.uniform(0.5, 2.5)) for time in times]
 
     def high_value(self, victim: Victim) -> list[Purchase]:
-        """One purchase far above anything the card does, in the card's city."""
+        """One purchase far above anything the card does, in the city its owner is in."""
         amount = self._random.uniform(1_500, 12_000)
-        city = self._population.home[victim.card]
-        purchase = self._local(victim, victim.time + self._random.uniform(600, HOUR_S), city, 1.0)
-        return [purchase._replace(amount=amount)]
+        time = victim.time + self._random.uniform(600, HOUR_S)
+        return [self._local(victim, time, self._whereabouts(victim), 1.0)._replace(amount=amount)]
 
     def location_anomaly(self, victim: Victim) -> list[Purchase]:
         """One or two purchases from behind an anonymiser, or in a distant city."""
@@ -74,14 +81,19 @@ class FraudPlanner:
         return [self._local(victim, time, city, self._random.uniform(1, 4)) for time in times]
 
     def time_anomaly(self, victim: Victim) -> list[Purchase]:
-        """One to three purchases in the coming night, from 02:00 to 05:00 UTC."""
+        """One to three purchases from 02:00 to 05:00 UTC, with the card of someone who is asleep then.
+
+        The victim says only what time it is: whoever bought this late may well be working by night.
+        """
         midnight = victim.time // DAY_S * DAY_S
-        night = midnight if victim.time < midnight + 4.5 * HOUR_S else midnight + DAY_S
-        earliest = max(night + 2 * HOUR_S, victim.time + 60)
-        latest = night + 5 * HOUR_S - 1
-        count = self._random.randint(1, 3)
-        times = sorted(self._random.uniform(earliest, latest) for _ in range(count))
-        return [self._online(victim, time, self._random.uniform(1.5, 4)) for time in times]
+        earliest = max(midnight + NIGHT_START_S, victim.time + 60)
+        latest = midnight + NIGHT_END_S - 1
+        if earliest > latest - HOUR_S / 2:
+            return []
+        population = self._population
+        sleeper = victim._replace(card=population.day_cards[bisect(population.day_activity, self._random.random())])
+        times = sorted(self._random.uniform(earliest, latest) for _ in range(self._random.randint(1, 3)))
+        return [self._online(sleeper, time, self._random.uniform(1.5, 4)) for time in times]
 
     def card_testing(self, victim: Victim) -> list[Purchase]:
         """3 to 6 tiny purchases within ten minutes, then mostly a large one."""
@@ -109,16 +121,19 @@ class FraudPlanner:
             factor = self._random.uniform(2.5, 6)
             online = self._random.random() < 0.5
             purchases.append(self._online(victim, time, factor) if online else self._local(victim, time, city, factor))
-            time += self._random.uniform(300, 2_700)
+            time += self._random.uniform(1_200, HOUR_S)
         return purchases
 
     def compromised_merchant(self, victim: Victim) -> list[Purchase]:
-        """A merchant leaks its customers: each card sees one or two frauds on line in the following two days."""
+        """A merchant leaks recent customers: each card sees one or two frauds on line in the following two days."""
+        customers = sorted(set(self._customers.get(victim.merchant, ())))
+        if len(customers) < LEAKED_CARDS:
+            return []
         purchases = []
-        for card in sorted(set(self._customers.get(victim.merchant, [victim.card]))):
+        for card in self._random.sample(customers, self._random.randint(3, LEAKED_CARDS)):
             owner = victim._replace(card=card)
             for _ in range(self._random.randint(1, 2)):
-                time = victim.time + HOUR_S * min(self._random.expovariate(1 / 8), 48)
+                time = victim.time + HOUR_S * min(self._random.expovariate(1 / 5), 48)
                 purchases.append(self._online(owner, time, self._random.uniform(2.5, 6)))
         return purchases
 
@@ -134,25 +149,33 @@ class FraudPlanner:
     def _amount(self, card: int, merchant: int, factor: float) -> float:
         category = CATEGORIES[self._population.category[merchant]]
         usual = category.median * self._population.scale[card]
-        return usual * factor * self._random.lognormvariate(0.0, 0.3)
+        return usual * factor * exp(self._random.gauss(0.0, 0.3))
+
+    def _whereabouts(self, victim: Victim) -> int:
+        """The city of the owner's last purchase; on line says nothing, and leaves the home."""
+        if victim.merchant < self._population.online:
+            return self._population.home[victim.card]
+        return self._population.merchant_city[victim.merchant]
 
     def _far_city(self, victim: Victim) -> int:
+        """A city far from the card's home and from where its owner is; every two cities have some."""
         cities = self._population.cities
-        home = cities[self._population.home[victim.card]]
+        near = {self._population.home[victim.card], self._whereabouts(victim)}
         while True:
             city = self._random.randrange(len(cities))
-            there = cities[city]
-            if distance_km((home.latitude, home.longitude), (there.latitude, there.longitude)) > FAR_KM:
+            there = cities[city].place
+            if all(distance_km(cities[each].place, there) > FAR_KM for each in near):
                 return city
 
 
 BURST: Final = Scenario("velocity_burst", 7.5, FraudPlanner.velocity_burst)
+TIME_ANOMALY: Final = Scenario("time_anomaly", 2.0, FraudPlanner.time_anomaly)
 OTHER_SCENARIOS: Final[tuple[Scenario, ...]] = (
     Scenario("high_value", 1.0, FraudPlanner.high_value),
     Scenario("location_anomaly", 1.5, FraudPlanner.location_anomaly),
-    Scenario("time_anomaly", 2.0, FraudPlanner.time_anomaly),
+    TIME_ANOMALY,
     Scenario("card_testing", 5.3, FraudPlanner.card_testing),
     Scenario("impossible_travel", 1.0, FraudPlanner.impossible_travel),
     Scenario("account_takeover", 6.0, FraudPlanner.account_takeover),
-    Scenario("compromised_merchant", 6.0, FraudPlanner.compromised_merchant),
+    Scenario("compromised_merchant", 6.75, FraudPlanner.compromised_merchant),
 )

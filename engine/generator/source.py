@@ -13,12 +13,18 @@ from data.timestamps import to_microseconds
 from engine.generator.config import GeneratorConfig
 from engine.generator.population import Population, build_population
 from engine.generator.purchases import RecordWriter
-from engine.generator.traffic import DAY_S, Traffic
+from engine.generator.traffic import DAY_S, REFRACTORY_S, Traffic
 from engine.records import Batch
 
 MAX_BATCH: Final = 512
+SHORTEST_SLEEP_S: Final = 0.001
 LONGEST_SLEEP_S: Final = 0.25
+LIVE: Final = "live-seed"
+"""How the partitions of real-time streams begin."""
 HISTORY_DAYS: Final = 14
+
+_Records = Iterator[tuple[float, bytes]]
+"""Event time in seconds, and the record."""
 
 
 class GeneratorSource:
@@ -34,6 +40,7 @@ class GeneratorSource:
         self._now = now
         self._monotonic = monotonic
         self._start_s = to_microseconds(config.start) / 1e6
+        self._real_begin_s: float | None = None
         self._drawn = 0
 
     @property
@@ -43,8 +50,9 @@ class GeneratorSource:
 
     @property
     def partition(self) -> str:
-        """The seed and the start: what makes one stream differ from another."""
-        return f"seed-{self.config.seed}@{self.config.start.isoformat()}"
+        """The seed and the start: what makes one stream differ from another; and whether it is in real time."""
+        kind = "seed" if self.config.rate is None else LIVE
+        return f"{kind}-{self.config.seed}@{self.config.start.astimezone(UTC).isoformat()}"
 
     @property
     def fraction_read(self) -> float | None:
@@ -73,8 +81,8 @@ class GeneratorSource:
         )
         writer = RecordWriter(self._population, Random(f"history {self.partition}"))
         for purchase in traffic.purchases():
-            # The last hours stay quiet, so that nobody starts the first day from the middle of a journey.
-            if purchase.time >= self._start_s - 60.0:
+            # Whoever just bought does not buy again at once when the records begin.
+            if purchase.time >= self._start_s - REFRACTORY_S:
                 return
             yield writer.write(purchase)
 
@@ -84,23 +92,33 @@ class GeneratorSource:
 
     async def batches(self, start_offset: int) -> AsyncGenerator[Batch]:
         """Batches from ``start_offset`` on; in real time, whatever is due."""
-        # What happened while the cards' history was read is not made up for.
-        begin_s = self._start_s if self.config.rate is None else to_microseconds(self._now()) / 1e6
-        records = self._records(begin_s)
-        offset = start_offset
-        for _ in islice(records, start_offset):
-            pass
-        self._drawn = start_offset
-        if self.config.rate is None:
-            while chunk := tuple(raw for _, raw in islice(records, MAX_BATCH)):
-                yield self._batch(offset, chunk)
-                offset += len(chunk)
-            return
-        async for chunk in self._paced(records):
+        records = self._records(self._begin_s(start_offset))
+        await _skip(records, start_offset)
+        self._drawn = offset = start_offset
+        async for chunk in self._unpaced(records) if self.config.rate is None else self._paced(records):
             yield self._batch(offset, chunk)
             offset += len(chunk)
 
-    async def _paced(self, records: Iterator[tuple[float, bytes]]) -> AsyncGenerator[tuple[bytes, ...]]:
+    def _begin_s(self, start_offset: int) -> float:
+        """The time of the first record. In real time, that by which the record at ``start_offset`` is due now.
+
+        What happened while the cards' history was read is not made up for; what is due since the first call is.
+        """
+        if self.config.rate is None:
+            return self._start_s
+        if self._real_begin_s is None:
+            # Built before the clock is read, as that takes a while.
+            _ = self._population
+            self._real_begin_s = to_microseconds(self._now()) / 1e6 - start_offset / self.config.rate
+        return self._real_begin_s
+
+    async def _unpaced(self, records: _Records) -> AsyncGenerator[tuple[bytes, ...]]:
+        while chunk := tuple(raw for _, raw in islice(records, MAX_BATCH)):
+            yield chunk
+            # Gives way, so that whoever reads this can be stopped.
+            await asyncio.sleep(0)
+
+    async def _paced(self, records: _Records) -> AsyncGenerator[tuple[bytes, ...]]:
         following = next(records, None)
         while following is not None:
             now_s = to_microseconds(self._now()) / 1e6
@@ -110,23 +128,23 @@ class GeneratorSource:
                 following = next(records, None)
             if due:
                 yield tuple(due)
+                await asyncio.sleep(0)
             elif following is not None:
-                await asyncio.sleep(min(following[0] - now_s, LONGEST_SLEEP_S))
+                await asyncio.sleep(min(max(following[0] - now_s, SHORTEST_SLEEP_S), LONGEST_SLEEP_S))
 
     def _batch(self, offset: int, chunk: tuple[bytes, ...]) -> Batch:
         self._drawn = offset + len(chunk)
         return Batch(self.partition, offset, chunk, self._monotonic())
 
-    def _records(self, begin_s: float) -> Iterator[tuple[float, bytes]]:
-        """Event time in seconds, and the record."""
+    def _records(self, begin_s: float) -> _Records:
         return islice(self._endless(begin_s), self.config.records)
 
-    def _endless(self, begin_s: float) -> Iterator[tuple[float, bytes]]:
+    def _endless(self, begin_s: float) -> _Records:
         config = self.config
         honest = config.honest_only
         traffic = Traffic(
             self._population,
-            (config.seed, 3, round(self._start_s)),
+            (config.seed, 3, to_microseconds(config.start)),
             begin_s,
             constant_rate=config.rate,
             fraud_share=0.0 if honest else config.fraud_probability,
@@ -136,6 +154,14 @@ class GeneratorSource:
         writer = RecordWriter(self._population, random)
         malformed = 0.0 if honest else config.malformed_probability
         for purchase in traffic.purchases():
-            if malformed and random.random() < malformed:
+            while malformed and random.random() < malformed:
                 yield purchase.time, writer.malformed(purchase)
             yield purchase.time, writer.write(purchase)
+
+
+async def _skip(records: _Records, count: int) -> None:
+    while count > 0:
+        for _ in islice(records, min(count, MAX_BATCH)):
+            pass
+        count -= MAX_BATCH
+        await asyncio.sleep(0)

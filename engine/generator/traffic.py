@@ -1,17 +1,16 @@
 """The stream of purchases in event-time order: honest ones, and the fraud that was planned among them."""
 
-import heapq
 from bisect import bisect
 from collections.abc import Iterator
-from itertools import count
+from math import exp
 from random import Random
 from typing import Final
 
 import numpy as np
 
-from engine.generator.population import CATEGORIES, FAVOURITES, Population
+from engine.generator.population import CATEGORIES, FAVOURITES, ONLINE_FAVOURITES, Population
 from engine.generator.purchases import Purchase
-from engine.generator.scenarios import BURST, OTHER_SCENARIOS, FraudPlanner, Scenario, Victim
+from engine.generator.schedule import FraudSchedule
 
 HOUR_S: Final = 3_600.0
 DAY_S: Final = 86_400.0
@@ -23,7 +22,8 @@ REDRAWS: Final = 8
 ONLINE_SHARE: Final = 0.2
 FAVOURITE_SHARE: Final = 0.85
 LARGE_PURCHASE: Final = 0.001
-HONEST_VPN: Final = 0.001
+HONEST_VPN: Final = 0.005
+"""Of the purchases on line."""
 TRIP_START: Final = 0.004
 TRIP_REST_S: Final = 10 * HOUR_S
 """Nobody is seen in two cities within ten hours, which no place in the country is further apart than a flight."""
@@ -36,11 +36,23 @@ NIGHT_HOURS: Final = (
     1.60, 1.60, 1.70, 1.60, 1.40, 1.20, 1.00, 0.70, 0.40, 0.25, 0.20, 0.20,
     0.20, 0.20, 0.30, 0.50, 0.80, 1.10, 1.20, 1.20, 1.30, 1.40, 1.50, 1.60,
 )  # fmt: skip
+"""Weights of the hours of a day (UTC), for most people and for those who work by night."""
 WEEKDAYS: Final = (0.92, 0.94, 0.96, 1.00, 1.14, 1.16, 0.88)
+"""Weights of Monday to Sunday."""
+HOURS_TO_MONDAY: Final = 3 * 24
+"""1970-01-01 was a Thursday."""
 
 
 class Traffic:
-    """Draws purchases without end. ``constant_rate`` (records a second) replaces the rhythm of day and week."""
+    """Draws purchases without end.
+
+    Args:
+        per_card_and_day: honest purchases of a card in a day, on average over cards and over a week.
+        constant_rate: records a second, fraud included, in place of that and of the rhythm of day and week.
+        fraud_share: share of the purchases that belong to fraud other than bursts.
+        burst_share: share of the purchases that belong to velocity bursts.
+        trips: whether people travel.
+    """
 
     def __init__(
         self,
@@ -55,76 +67,91 @@ class Traffic:
         trips: bool = True,
     ) -> None:
         self._population = population
-        self._numbers = np.random.default_rng(seed)
-        self._random = Random(int(self._numbers.integers(2**62)))
-        self.planner = FraudPlanner(population, self._random)
+        self._random = Random(int(np.random.default_rng(seed).integers(2**62)))
         self._time = start_s
-        self._constant_rate = constant_rate
         self._cards = len(population.home)
-        self._per_second = self._cards * per_card_and_day / DAY_S
         self._trips = trips
         self._last_seen: dict[int, float] = {}
         self._away: dict[int, tuple[int, float]] = {}
-        self._planned: list[tuple[float, int, Purchase]] = []
-        self._order = count()
-        self._night_share = len(population.night_cards) / self._cards
+        night_share = len(population.night_cards) / self._cards
+        by_night = [night_share * weight / sum(NIGHT_HOURS) for weight in NIGHT_HOURS]
+        by_day = [(1.0 - night_share) * weight / sum(DAY_HOURS) for weight in DAY_HOURS]
+        self._night_chances = [night / (night + day) for night, day in zip(by_night, by_day, strict=True)]
         honest_share = 1.0 - fraud_share - burst_share
-        if constant_rate is not None:
-            self._constant_rate = constant_rate * honest_share
-        self._starts = _start_chances(fraud_share / honest_share, burst_share / honest_share)
-        self._any_start = sum(chance for _, chance in self._starts)
-        self._not_yet = [scenario for scenario, chance in self._starts if chance > 0.0]
+        if constant_rate is None:
+            per_day = self._cards * per_card_and_day
+            weekdays = [weight * len(WEEKDAYS) / sum(WEEKDAYS) for weight in WEEKDAYS]
+            hours = [night + day for night, day in zip(by_night, by_day, strict=True)]
+            self._rates = [per_day * weekday * hour / HOUR_S for weekday in weekdays for hour in hours]
+        else:
+            per_day = constant_rate * honest_share * DAY_S
+            self._rates = [constant_rate * honest_share] * (len(WEEKDAYS) * len(DAY_HOURS))
+        self._schedule: FraudSchedule | None = None
+        if fraud_share or burst_share:
+            self._schedule = FraudSchedule(
+                population, self._random, fraud_share / honest_share, burst_share / honest_share, per_day
+            )
+        self._enter_hour()
+
+    @property
+    def planned(self) -> int:
+        """How many purchases of fraud are planned and not yet due."""
+        return 0 if self._schedule is None else len(self._schedule)
 
     def purchases(self) -> Iterator[Purchase]:
         """Purchases, each no earlier than the one before."""
+        schedule = self._schedule
         while True:
             following = self._next_time()
-            while self._planned and self._planned[0][0] <= following:
-                yield heapq.heappop(self._planned)[2]
+            if schedule is not None:
+                yield from schedule.due(following)
             self._time = following
             purchase = self._honest()
             yield purchase
-            if self._any_start:
-                self.planner.saw(purchase)
-                if self._random.random() < self._any_start:
-                    self._plan_fraud(Victim(purchase.card, purchase.merchant, purchase.time))
+            if schedule is not None:
+                schedule.follow(purchase)
 
     def _next_time(self) -> float:
-        rate = self._constant_rate
-        if rate is None:
-            hour = int(self._time % DAY_S // HOUR_S)
-            # 1970-01-01 was a Thursday.
-            weekday = int((self._time // DAY_S + 3) % 7)
-            rhythm = (1.0 - self._night_share) * DAY_HOURS[hour] + self._night_share * NIGHT_HOURS[hour]
-            rate = self._per_second * rhythm * WEEKDAYS[weekday]
-        return self._time + self._random.expovariate(rate)
+        """The next event of a Poisson process, whose rate changes with the hour."""
+        wait = self._random.expovariate(1.0)
+        while (following := self._time + wait / self._rate) >= self._hour_end:
+            wait -= (self._hour_end - self._time) * self._rate
+            self._time = self._hour_end
+            self._enter_hour()
+        return following
+
+    def _enter_hour(self) -> None:
+        hour = int(self._time // HOUR_S)
+        self._hour_end = (hour + 1) * HOUR_S
+        self._rate = self._rates[(hour + HOURS_TO_MONDAY) % len(self._rates)]
+        self._night_chance = self._night_chances[hour % 24]
 
     def _honest(self) -> Purchase:
+        random = self._random.random
+        population = self._population
         card = self._pick_card()
         last = self._last_seen.get(card)
         self._last_seen[card] = self._time
         rested = last is not None and self._time - last > TRIP_REST_S
         city = self._city(card, rested=rested)
         merchant = self._pick_merchant(card, city)
-        category = CATEGORIES[self._population.category[merchant]]
-        amount = category.median * self._population.scale[card] * self._random.lognormvariate(0.0, category.deviation)
-        if self._random.random() < LARGE_PURCHASE:
+        category = CATEGORIES[population.category[merchant]]
+        amount = category.median * population.scale[card] * exp(self._random.gauss(0.0, category.deviation))
+        if random() < LARGE_PURCHASE:
             amount *= self._random.uniform(6, 15)
-        location = "Unknown VPN" if self._random.random() < HONEST_VPN else None
+        location = "Unknown VPN" if merchant < population.online and random() < HONEST_VPN else None
         return Purchase(self._time, card, merchant, amount, location)
 
     def _pick_card(self) -> int:
-        hour = int(self._time % DAY_S // HOUR_S)
-        night = self._night_share * NIGHT_HOURS[hour]
-        day = (1.0 - self._night_share) * DAY_HOURS[hour]
+        random = self._random.random
         population = self._population
         for _ in range(REDRAWS):
             cards, activity = population.day_cards, population.day_activity
-            if self._random.random() * (day + night) < night:
+            if random() < self._night_chance:
                 cards, activity = population.night_cards, population.night_activity
-            card = cards[bisect(activity, self._random.random())]
+            card = cards[bisect(activity, random())]
             last = self._last_seen.get(card)
-            if last is None or self._time - last > REFRACTORY_S or self._random.random() < NATURAL_DOUBLES:
+            if last is None or self._time - last > REFRACTORY_S or random() < NATURAL_DOUBLES:
                 break
         return card
 
@@ -145,36 +172,14 @@ class Traffic:
 
     def _pick_merchant(self, card: int, city: int) -> int:
         population = self._population
-        draw = self._random.random()
+        random = self._random.random
+        draw = random()
         if draw < ONLINE_SHARE * FAVOURITE_SHARE:
-            return population.favourites[card][self._random.randrange(2)]
+            return population.favourites[card * FAVOURITES + int(random() * ONLINE_FAVOURITES)]
         if draw < ONLINE_SHARE:
-            return self._random.randrange(population.online)
-        at_home = city == population.home[card]
-        if at_home and self._random.random() < FAVOURITE_SHARE:
-            return population.favourites[card][self._random.randrange(2, FAVOURITES)]
+            return int(random() * population.online)
+        if city == population.home[card] and random() < FAVOURITE_SHARE:
+            in_city = ONLINE_FAVOURITES + int(random() * (FAVOURITES - ONLINE_FAVOURITES))
+            return population.favourites[card * FAVOURITES + in_city]
         first = population.first_of_city[city]
-        return self._random.randrange(first, population.first_of_city[city + 1])
-
-    def _plan_fraud(self, victim: Victim) -> None:
-        for purchase in self.planner.plan(self._pick_scenario(), victim):
-            heapq.heappush(self._planned, (purchase.time, next(self._order), purchase))
-
-    def _pick_scenario(self) -> Scenario:
-        """Each scenario once, so that a short run has all; then by their shares."""
-        if self._not_yet:
-            return self._not_yet.pop(self._random.randrange(len(self._not_yet)))
-        draw = self._random.random() * self._any_start
-        for scenario, chance in self._starts:
-            draw -= chance
-            if draw < 0.0:
-                return scenario
-        return self._starts[-1][0]
-
-
-def _start_chances(fraud_to_honest: float, burst_to_honest: float) -> tuple[tuple[Scenario, float], ...]:
-    """The chance that an honest purchase starts an episode of each scenario, so that purchases come out in shares."""
-    others = [
-        (scenario, fraud_to_honest / len(OTHER_SCENARIOS) / scenario.mean_purchases) for scenario in OTHER_SCENARIOS
-    ]
-    return ((BURST, burst_to_honest / BURST.mean_purchases), *others)
+        return first + int(random() * (population.first_of_city[city + 1] - first))

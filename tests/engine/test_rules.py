@@ -96,9 +96,7 @@ def test_an_inactive_rule_is_not_evaluated() -> None:
 
 def test_every_reason_names_the_rule_the_value_and_the_threshold() -> None:
     event = Event("card", 9_999.0, NOON - 9 * 3600 * SECOND, None, None, True, None, "travel")
-    observation = observed(
-        event, velocity=7, small_amounts=4, speed_kmh=2_000.0, travel_s=1_800.0, travel_km=1_000.0
-    )
+    observation = observed(event, velocity=7, small_amounts=4, speed_kmh=2_000.0, travel_s=1_800.0, travel_km=1_000.0)
     found = RuleSet(default_rules()).evaluate(Evidence(event, observation, "Unknown VPN", 0.9))
     assert len(found) == len(DEFAULT_RULES)
     reasons = {reason.code: reason for reason in (explain(hit, observation) for hit in found)}
