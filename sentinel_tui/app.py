@@ -8,11 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from textual.app import App
+from textual.app import App, ScreenStackError
 from textual.binding import BindingType
 from textual.screen import Screen
+from textual.theme import Theme
 
 import screens
+from data.analyst_writes import AnalystWriter
+from data.errors import StoreError
 from data.queries.alerts import unreviewed_critical_total
 from data.store import Store
 from engine.messages import SnapshotQueue
@@ -29,12 +32,14 @@ from screens.help import HelpScreen
 from screens.palette import ActionProvider, ThemeProvider
 from screens.profile import ProfileScreen
 from screens.routes import OpenAlert, OpenCase, OpenCustomer
-from screens.workbench import Workbench
+from screens.workbench import Standing, Workbench
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.25
 TICKS_PER_DATA_CHECK = 2
+TEXTUALS_OWN_THEME = "textual-dark"
+"""The theme when neither TEXTUAL_THEME nor anything else has chosen one."""
 
 _SCREENS: dict[str, Callable[[Workbench], Screen[None]]] = {
     "dashboard": DashboardScreen,
@@ -46,7 +51,9 @@ _SCREENS: dict[str, Callable[[Workbench], Screen[None]]] = {
 
 
 class SentinelApp(App[None]):
-    """The workbench on one store. Without ``snapshots``, another process runs the engine.
+    """The workbench on one store. Without ``snapshots``, its own process runs no engine.
+
+    With an ``analyst``, the theme is the one that the analyst chose last, and a choice is remembered.
 
     It opens one reader connection, and closes it when it ends.
 
@@ -60,20 +67,37 @@ class SentinelApp(App[None]):
     COMMANDS: ClassVar = {ActionProvider, ThemeProvider}
     BINDINGS: ClassVar[list[BindingType]] = list(actions.bindings(*actions.GLOBAL))
 
-    def __init__(self, store: Store, snapshots: SnapshotQueue | None, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        snapshots: SnapshotQueue | None,
+        clock: Callable[[], datetime],
+        standing: Standing = Standing.OWNER,
+        analyst: AnalystWriter | None = None,
+    ) -> None:
         super().__init__()
+        self._analyst = analyst
         self._snapshots = snapshots
-        self._workbench = Workbench(store.reader(), clock, attached=snapshots is None)
+        self._workbench = Workbench(store.reader(), clock, standing)
         self._data_version = 0
         self._ticks = 0
+        self._quit_asked = False
         for name, screen in _SCREENS.items():
             self.add_mode(name, partial(screen, self._workbench))
+        self._drain_snapshots()
+        self._check_data()
         self.register_theme(themes.DARK)
         self.register_theme(themes.LIGHT)
-        self.theme = themes.DARK.name
+        chosen = None if analyst is None else analyst.chosen_theme()
+        if chosen in self.available_themes:
+            self.theme = chosen
+        elif self.theme == TEXTUALS_OWN_THEME:
+            self.theme = themes.DARK.name
 
     def on_mount(self) -> None:
-        self._check_data()
+        if self._quit_asked:
+            self.exit()
+        self.theme_changed_signal.subscribe(self, self._remember_theme)
         self.set_interval(TICK_S, self._tick)
 
     def on_unmount(self) -> None:
@@ -81,6 +105,7 @@ class SentinelApp(App[None]):
 
     def call_from_signal(self) -> None:
         """Quit in good order; safe to call from a signal handler."""
+        self._quit_asked = True
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self.exit)
 
@@ -108,11 +133,23 @@ class SentinelApp(App[None]):
             title = next(title for name, title, _ in actions.MODES if name == screen.MODE)
             self.push_screen(HelpScreen(title, screen.active_bindings.values()))
 
+    def _remember_theme(self, theme: Theme) -> None:
+        if self._analyst is None:
+            return
+        try:
+            self._analyst.choose_theme(theme.name, self._workbench.clock())
+        except StoreError as error:
+            self.notify(f"The theme is not remembered: {error}", severity="warning", markup=False)
+
     def _tick(self) -> None:
-        self._ticks += 1
         self._drain_snapshots()
+        try:
+            screen = self.screen
+        except ScreenStackError:
+            # Between two modes, and at the end, there is no screen for a moment.
+            return
+        self._ticks += 1
         changed = self._ticks % TICKS_PER_DATA_CHECK == 0 and self._check_data()
-        screen = self.screen
         if isinstance(screen, DataScreen):
             screen.tick(data_changed=changed)
 

@@ -1,1 +1,1 @@
-"""Widgets that several screens share."""
+"""Widgets that the screens share."""

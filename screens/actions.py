@@ -1,0 +1,117 @@
+"""The one registry of what an analyst can do. Bindings, footer, help and palette are all made from it."""
+
+from dataclasses import dataclass
+
+from textual.binding import Binding
+
+MODES: tuple[tuple[str, str, str], ...] = (
+    ("dashboard", "Dashboard", "What is happening now: figures and live streams"),
+    ("alerts", "Alerts", "Detections awaiting review, newest first"),
+    ("cases", "Cases", "Investigations, the soonest due first"),
+    ("analytics", "Analytics", "Trends, categories, reasons, rules, latency"),
+    ("customers", "Customers", "Cards by risk, and the profile of each"),
+)
+"""Name, title and purpose of the top-level screens, in the order of their keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something an analyst can do. ``id`` is stable: a keymap of the user's own refers to it."""
+
+    id: str
+    keys: str
+    method: str
+    label: str
+    help: str
+    footer: bool = True
+    display: str | None = None
+    priority: bool = False
+    group: Binding.Group | None = None
+
+    def binding(self) -> Binding:
+        """The Textual binding; help and palette read the long text from its tooltip."""
+        return Binding(
+            self.keys,
+            self.method,
+            self.label,
+            show=self.footer,
+            key_display=self.display,
+            priority=self.priority,
+            tooltip=self.help,
+            id=self.id,
+            group=self.group,
+        )
+
+
+def bindings(*actions: Action) -> list[Binding]:
+    """The bindings of some actions, in order."""
+    return [action.binding() for action in actions]
+
+
+_SCREENS = Binding.Group("Screens", compact=True)
+
+GLOBAL = (
+    *(
+        Action(f"app.{name}", str(key), f"show_screen('{name}')", title, purpose, group=_SCREENS)
+        for key, (name, title, purpose) in enumerate(MODES, start=1)
+    ),
+    Action("app.help", "question_mark", "help", "Help", "The keys of this screen", display="?"),
+    Action("app.palette", "ctrl+p", "command_palette", "Palette", "Find any screen or action by name", display="^p"),
+    Action("app.theme", "T", "change_theme", "Theme", "Choose a dark or light theme", footer=False),
+    Action("app.quit", "q", "quit", "Quit", "Leave; everything is stored already"),
+    Action("app.quit_always", "ctrl+c", "quit", "Quit", "Leave, also while typing", footer=False, priority=True),
+)
+
+OPEN_RECORD = Action("list.open", "enter", "open", "Open", "Show the line under the cursor in full", display="↵")
+
+LIST = (
+    OPEN_RECORD,
+    Action("list.up", "up,k", "move(-1)", "Up", "Move the cursor up", footer=False),
+    Action("list.down", "down,j", "move(1)", "Down", "Move the cursor down", footer=False),
+    Action("list.page_up", "pageup", "move_page(-1)", "Page up", "Move the cursor up by a page", footer=False),
+    Action("list.page_down", "pagedown", "move_page(1)", "Page down", "Move the cursor down by a page", footer=False),
+    Action("list.first", "home,g", "first", "First", "Move the cursor to the first line", footer=False),
+    Action("list.last", "end,G", "last", "Last", "Move the cursor to the last line", footer=False),
+)
+
+NEXT_PANE = Action("pane.next", "tab", "app.focus_next", "List", "Go to the next list of this screen", display="tab")
+
+ALERTS = (
+    Action("alerts.level", "l", "next_level", "Level", "One level only: all, then LOW to CRITICAL"),
+    Action("alerts.status", "s", "next_status", "Status", "One status only: all, then new to false positive"),
+    Action("alerts.newest", "n", "newest", "Newest", "Go to the newest alerts, and follow them"),
+    Action("alerts.more", "m", "more", "More", "Load the next older alerts"),
+)
+
+ALERT_DETAIL = (
+    Action("alert.back", "escape", "back", "Back", "Back to the list", display="esc"),
+    Action("alert.next", "j", "step(1)", "Next", "The next alert of the list"),
+    Action("alert.previous", "k", "step(-1)", "Prev", "The previous alert of the list"),
+    Action("alert.case", "c", "case", "Case", "The case this alert belongs to"),
+    Action("alert.customer", "p", "customer", "Card", "The profile of the card"),
+)
+
+CASES = (
+    Action("cases.status", "s", "next_status(1)", "Status", "Show the cases of the next status"),
+    Action("cases.status_back", "S", "next_status(-1)", "Status", "Show the cases of the status before", footer=False),
+    Action("cases.more", "m", "more", "More", "Load more cases"),
+)
+
+CASE_DETAIL = (
+    Action("case.back", "escape", "back", "Back", "Back to where you came from", display="esc"),
+    Action("case.customer", "p", "customer", "Card", "The profile of the card"),
+    NEXT_PANE,
+)
+
+CUSTOMERS = (
+    Action("customers.search", "slash", "search", "Search", "Find cards by the start of their id", display="/"),
+    Action("customers.leave_search", "escape", "leave_search", "List", "Leave the search field", display="esc"),
+    Action("customers.more", "m", "more", "More", "Load more cards"),
+)
+
+PROFILE = (
+    Action("profile.back", "escape", "back", "Back", "Back to where you came from", display="esc"),
+    NEXT_PANE,
+)
+
+HELP = (Action("help.close", "escape,question_mark,q", "close", "Close", "Back to the screen", display="esc"),)

@@ -1,0 +1,247 @@
+"""One alert in full: what happened, why it was raised, and what is usual for the card."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from textual.binding import BindingType
+from textual.containers import Grid, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Static
+
+from data.models import Alert, Case, Contribution, Reason
+from data.queries import alerts, cases, customers
+from engine.features import FEATURES
+from screens import actions, figures
+from screens.base import DataScreen
+from screens.record_columns import TRANSACTION_COLUMNS
+from screens.routes import OpenCase, OpenCustomer
+from screens.safe import optional
+from screens.tones import ALERT_STATUS_TONES, CASE_STATUS_TONES, Tone, level_label, level_tone, words
+from screens.widgets.columns import Cell, Column
+from screens.widgets.panel import Block, Panel, facts, line, lines
+from screens.widgets.record_list import RecordList
+from screens.workbench import Workbench
+
+LAST_TRANSACTIONS = 50
+BAR_CELLS = 12
+_FEATURES = {feature.name: feature for feature in FEATURES}
+
+REASON_COLUMNS: tuple[Column[Reason], ...] = (
+    Column("Rule", 19, lambda reason: Cell(reason.rule, Tone.STRONG)),
+    Column("Value", 10, lambda reason: Cell(figures.quantity(reason.value)), right=True),
+    Column("Threshold", 11, lambda reason: Cell(figures.quantity(reason.threshold), Tone.MUTED), right=True),
+    Column("In words", 24, lambda reason: Cell(reason.text), grow=1, rank=1),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ContributionLine:
+    """A contribution with its title and unit, and its share as a part of the largest one."""
+
+    title: str
+    unit: str
+    value: float
+    usual: float
+    share: float
+    part: float
+
+
+CONTRIBUTION_COLUMNS: tuple[Column[ContributionLine], ...] = (
+    Column("Feature", 20, lambda each: Cell(each.title), grow=1),
+    Column("Value", 13, lambda each: Cell(figures.quantity(each.value, each.unit), Tone.STRONG), right=True),
+    Column("Usual", 11, lambda each: Cell(figures.quantity(each.usual, each.unit), Tone.MUTED), right=True),
+    Column("Share", 5, lambda each: Cell(f"{each.share:.3f}"), right=True),
+    Column("", BAR_CELLS, lambda each: Cell(figures.bar(each.part, BAR_CELLS), Tone.BAR), rank=1),
+)
+
+
+class AlertDetailScreen(DataScreen[int]):
+    """Dismissed with the id of the alert on show, so that the list can put its cursor there."""
+
+    MODE = "alerts"
+    CSS_PATH = "alert_detail.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = list(actions.bindings(*actions.ALERT_DETAIL))
+
+    def __init__(self, workbench: Workbench, alert_id: int, alert_ids: tuple[int, ...]) -> None:
+        super().__init__(workbench)
+        self._alert_id = alert_id
+        self._alert_ids = alert_ids
+        self._alert: Alert | None = None
+
+    def compose_body(self) -> Iterable[Widget]:
+        self._reasons = RecordList(REASON_COLUMNS, lambda reason: reason.code, selectable=False, id="reasons")
+        self._contributions = RecordList(
+            CONTRIBUTION_COLUMNS,
+            lambda each: each.title,
+            selectable=False,
+            id="contributions",
+            empty="The model found nothing unusual; the rules above raised this alert.",
+        )
+        self._transactions = RecordList(
+            TRANSACTION_COLUMNS, lambda each: each.seq, selectable=False, id="alert-transactions"
+        )
+        yield Block(id="alert-title", classes="title")
+        yield Block(id="alert-summary")
+        with VerticalScroll(id="alert-body"):
+            with Grid(id="alert-facts"):
+                yield Panel("What happened", id="alert-what")
+                yield Panel("The card until then", id="alert-baseline")
+            with Grid(id="alert-why"):
+                with Vertical(classes="why"):
+                    yield Static("Why", classes="section")
+                    yield self._reasons
+                with Vertical(classes="why"):
+                    yield Static("What the model found unusual", classes="section")
+                    yield self._contributions
+            yield Block(id="alert-transactions-title", classes="section")
+            yield self._transactions
+
+    def on_mount(self) -> None:
+        self.query_one("#alert-body").focus()
+
+    def load(self, reader: sqlite3.Connection) -> None:
+        alert = alerts.alert(reader, self._alert_id)
+        if alert is None:
+            raise LookupError(f"alert {self._alert_id} is not there any more; go back with Esc")
+        self._alert = alert
+        case = None if alert.case_id is None else cases.case(reader, alert.case_id)
+        transactions = customers.card_transactions(reader, alert.card_id, LAST_TRANSACTIONS)
+        self._transactions.show(transactions)
+        self.query_one("#alert-transactions-title", Block).show(
+            line(Cell(f"The card's last {len(transactions)} transactions, newest first"))
+        )
+        self._reasons.show(alert.reasons)
+        self._contributions.show(contribution_lines(alert.contributions))
+        self._show_title(alert)
+        self._show_what(alert)
+        self._show_baseline(alert)
+        self._show_summary(alert, case)
+        steps = (self._position > 0, self._position + 1 < len(self._alert_ids))
+        self.offer(*steps, alert.case_id is not None)
+
+    def action_back(self) -> None:
+        self.dismiss(self._alert_id)
+
+    def action_step(self, lines: int) -> None:
+        self._alert_id = self._alert_ids[self._position + lines]
+        self.reload()
+        self.query_one("#alert-body").scroll_home(animate=False)
+
+    def action_case(self) -> None:
+        if self._alert is not None and self._alert.case_id is not None:
+            self.post_message(OpenCase(self._alert.case_id))
+
+    def action_customer(self) -> None:
+        if self._alert is not None:
+            self.post_message(OpenCustomer(self._alert.card_id))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that would do nothing are not offered."""
+        match action:
+            case "step":
+                return 0 <= self._position + int(str(parameters[0])) < len(self._alert_ids)
+            case "case":
+                return self._alert is not None and self._alert.case_id is not None
+            case _:
+                return True
+
+    @property
+    def _position(self) -> int:
+        return self._alert_ids.index(self._alert_id)
+
+    def _show_title(self, alert: Alert) -> None:
+        self.query_one("#alert-title", Block).show(
+            line(
+                Cell(f" {level_label(alert.level)}", level_tone(alert.level)),
+                Cell(f"  {figures.score(alert.score)}  ", Tone.STRONG),
+                Cell(figures.money(alert.amount, alert.currency), Tone.STRONG),
+                Cell("  card ", Tone.MUTED),
+                Cell(alert.card_id, Tone.STRONG),
+                Cell(f"   {self._position + 1} of {figures.integer(len(self._alert_ids))} loaded", Tone.MUTED),
+            )
+        )
+
+    def _show_summary(self, alert: Alert, case: Case | None) -> None:
+        score = line(
+            Cell(" Model score ", Tone.MUTED),
+            Cell(figures.score(alert.model_score)),
+            Cell("  Velocity ", Tone.MUTED),
+            Cell(f"{figures.integer(alert.velocity)} in the window"),
+            Cell("  Status ", Tone.MUTED),
+            Cell(words(alert.status), ALERT_STATUS_TONES[alert.status]),
+        )
+        self.query_one("#alert-summary", Block).show(lines((score, self._case_line(case))))
+
+    def _case_line(self, case: Case | None) -> Content:
+        if case is None:
+            return line(Cell(" No case: HIGH and CRITICAL alerts open one, or join the card's open one.", Tone.MUTED))
+        now = self.workbench.clock()
+        return line(
+            Cell(f" {case.number}"),
+            Cell(f"  {words(case.status)}", CASE_STATUS_TONES[case.status]),
+            Cell("  SLA ", Tone.MUTED),
+            Cell(figures.sla(case, now), Tone.CRITICAL if case.is_breached(now) else Tone.PLAIN),
+            Cell("  alerts ", Tone.MUTED),
+            Cell(figures.integer(case.alerts)),
+            Cell("  amount ", Tone.MUTED),
+            Cell(figures.money(case.total_amount)),
+        )
+
+    def _show_what(self, alert: Alert) -> None:
+        self.query_one("#alert-what", Panel).show(
+            facts(
+                (
+                    ("Time", Cell(figures.full_moment(alert.event_time))),
+                    ("Amount", Cell(figures.money(alert.amount, alert.currency), Tone.STRONG)),
+                    ("Merchant", Cell(optional(alert.merchant_name or alert.merchant_id))),
+                    ("Category", Cell(optional(alert.merchant_category))),
+                    ("Location", Cell(optional(alert.location))),
+                    ("Card", Cell(alert.card_id)),
+                    ("Transaction", Cell(alert.transaction_id, Tone.MUTED)),
+                )
+            )
+        )
+
+    def _show_baseline(self, alert: Alert) -> None:
+        usual = alert.baseline
+        mean = "none yet" if usual.mean_amount is None else f"{usual.mean_amount:,.2f}"
+        since = figures.ABSENT
+        if usual.last_seen is not None:
+            since = f"{figures.duration(alert.event_time - usual.last_seen)} before"
+        self.query_one("#alert-baseline", Panel).show(
+            facts(
+                (
+                    ("Transactions", Cell(figures.integer(usual.transactions))),
+                    ("Mean amount", Cell(mean)),
+                    ("This amount", Cell(_times(alert))),
+                    ("Usual place", Cell(optional(usual.usual_places))),
+                    ("Usual hours", Cell(optional(usual.usual_hours))),
+                    ("Last seen", Cell(since)),
+                    ("Last place", Cell(optional(usual.last_location))),
+                )
+            )
+        )
+
+
+def _times(alert: Alert) -> str:
+    mean = alert.baseline.mean_amount
+    return figures.ABSENT if not mean else f"{float(alert.amount) / mean:,.1f} × the mean"
+
+
+def contribution_lines(contributions: Sequence[Contribution]) -> tuple[ContributionLine, ...]:
+    """Contributions as the model card names them; a feature that this program does not know keeps its own name."""
+    largest = max((each.share for each in contributions), default=0.0) or 1.0
+    return tuple(
+        ContributionLine(
+            title=_FEATURES[each.feature].title if each.feature in _FEATURES else each.feature,
+            unit=_FEATURES[each.feature].unit if each.feature in _FEATURES else "",
+            value=each.value,
+            usual=each.usual,
+            share=each.share,
+            part=each.share / largest,
+        )
+        for each in contributions
+    )

@@ -1,0 +1,55 @@
+"""The top of every screen: where the analyst is, and what is most pressing."""
+
+from textual.content import Content
+from textual.widgets import Static
+
+from data.models import RiskLevel
+from screens import safe
+from screens.actions import MODES
+from screens.figures import integer
+from screens.tones import LEVEL_GLYPHS
+from screens.widgets.panel import Block
+from screens.workbench import Workbench
+
+
+class Masthead(Static):
+    """The five screens with their keys, the one on show marked, and the count of unreviewed critical alerts."""
+
+    def __init__(self, workbench: Workbench, mode: str) -> None:
+        super().__init__()
+        self._workbench = workbench
+        self._mode = mode
+        self._shown: tuple[int, int] | None = None
+
+    def on_resize(self) -> None:
+        self.refresh_badge()
+
+    def refresh_badge(self) -> None:
+        """Draw it again if the count or the width has changed."""
+        state = (self._workbench.critical_unreviewed, self.size.width)
+        if state == self._shown or not self.size.width:
+            return
+        self._shown = state
+        tabs = Content(" ").join([self._tab(key, name, title) for key, (name, title, _) in enumerate(MODES, start=1)])
+        badge = self._badge(state[0])
+        space = max(1, self.size.width - tabs.cell_length - badge.cell_length)
+        self.update(Content.assemble(tabs, " " * space, badge))
+
+    def _tab(self, key: int, name: str, title: str) -> Content:
+        if name == self._mode:
+            return Content.styled(f" {key} {title} ", "bold $background on $primary")
+        return Content.from_markup(f"[@click=app.show_screen('{name}')] {key} {title} [/]")
+
+    def _badge(self, critical: int) -> Content:
+        glyph = LEVEL_GLYPHS[RiskLevel.CRITICAL]
+        style = "bold $text-error" if critical else "$foreground 65%"
+        return safe.text(f"{glyph} {integer(critical)} critical ", style)
+
+
+class Banner(Block):
+    """One line that appears when something is wrong and says what to do; it takes no room otherwise."""
+
+    def warn(self, warning: str | None) -> None:
+        """Show a warning, or nothing."""
+        self.set_class(warning is not None, "-shown")
+        self.show(Content() if warning is None else safe.text(f"! {warning}"))

@@ -1,0 +1,45 @@
+"""What every screen is given: the reader connection, the clock, and the engine as last heard of."""
+
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from engine.messages import EngineSnapshot, EngineState
+
+
+class Standing(StrEnum):
+    """Who writes what this workbench shows."""
+
+    OWNER = "owner"
+    """The engine of this process."""
+    ATTACHED = "attached"
+    """The engine of another process, from which no snapshots come."""
+    VIEWING = "viewing"
+    """Nobody: what a file or a demo left is looked at."""
+
+
+@dataclass(slots=True)
+class Workbench:
+    """Belongs to the app's thread, which alone changes it; screens read it."""
+
+    reader: sqlite3.Connection
+    clock: Callable[[], datetime]
+    standing: Standing
+    engine: EngineSnapshot | None = None
+    dropped_snapshots: int = 0
+    critical_unreviewed: int = 0
+    problem: str | None = None
+    """Why the data shown may be old, as one line for the analyst."""
+
+    @property
+    def warning(self) -> str | None:
+        """The most pressing thing that is wrong: what, and what to do."""
+        if self.problem is not None:
+            return self.problem
+        if self.engine is None:
+            return None
+        if self.engine.state is EngineState.FAILED or self.engine.error is not None:
+            return f"The engine has stopped: {self.engine.error or 'no reason was given; see the log'}"
+        return self.engine.notice

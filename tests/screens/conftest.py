@@ -1,0 +1,63 @@
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from data.store import Store
+
+from .worlds import World, fill, fill_with_hostile_text
+
+
+@pytest.fixture(autouse=True)
+def _same_terminal_everywhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing of the developer's terminal, time zone or Textual settings reaches a test."""
+    for name in tuple(os.environ):
+        if name.startswith("TEXTUAL") and name != "TEXTUAL_SNAPSHOT_TEMPDIR":
+            monkeypatch.delenv(name)
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "TERM_PROGRAM"):
+        monkeypatch.delenv(name, raising=False)
+    # How long the pilot sleeps between two looks at whether the app is idle; its 20 ms add up to half a minute.
+    monkeypatch.setattr("textual._wait.SLEEP_GRANULARITY", 0.004)
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("TZ", "Pacific/Kiritimati")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store.open(tmp_path_factory.mktemp("empty") / "sentinel.db")
+
+
+@pytest.fixture(scope="session")
+def filled_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Two weeks of traffic, to be read only."""
+    world = World(tmp_path_factory.mktemp("filled") / "sentinel.db")
+    fill(world)
+    world.close()
+    return world.store
+
+
+@pytest.fixture(scope="session")
+def hostile_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Every hostile string in every text column, to be read only."""
+    world = World(tmp_path_factory.mktemp("hostile") / "sentinel.db")
+    fill_with_hostile_text(world)
+    world.close()
+    return world.store
+
+
+@pytest.fixture
+def world(filled_store: Store, tmp_path: Path) -> Iterator[World]:
+    """A copy of the filled store, to write to."""
+    path = tmp_path / "sentinel.db"
+    shutil.copyfile(filled_store.path, path)
+    world = World(path)
+    yield world
+    world.close()
