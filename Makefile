@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test run lint types contracts format clean
+.PHONY: demo test run lint types contracts format screenshots clean
 
 demo: $(VENV)/installed
 	$(BIN)/sentinel-tui --demo
@@ -26,6 +26,10 @@ contracts: $(VENV)/installed-dev
 format: $(VENV)/installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+screenshots: $(VENV)/installed
+	$(BIN)/sentinel-tui --demo --database $(VENV)/screenshots.db
+	$(BIN)/python docs/screenshots.py $(VENV)/screenshots.db
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,18 +1,22 @@
-"""Opens the app: starts the engine on its own thread, or attaches to a store whose engine runs elsewhere."""
+"""Opens the app: starts the engine on its own thread, or shows a store that another engine, or none, writes."""
 
+import getpass
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from types import FrameType
 from typing import Any
 
+from data.analyst_writes import AnalystWriter
 from data.errors import SentinelError, StoreLockedError
+from data.queries import recovery
 from data.store import Store
 from engine.columns import ColumnMap
 from engine.decode import JsonDecoder
-from engine.generator import GeneratorConfig, GeneratorSource
+from engine.generator import LIVE, GeneratorConfig, GeneratorSource
 from engine.messages import SnapshotQueue
+from screens.workbench import Standing
 from sentinel_tui.app import SentinelApp
 from sentinel_tui.runtime import SYSTEM_CLOCKS, EngineRun, Job
 from sentinel_tui.settings import Settings
@@ -26,32 +30,40 @@ STOP_TIMEOUT_S = 5.0
 
 
 def open_workbench(store: Store, settings: Settings, seed: int, rate: float) -> None:
-    """Show the app until it is quit, by key or by signal; the engine has stopped when this returns."""
-    if _engine_is_free(store):
-        snapshots = SnapshotQueue()
-        run = EngineRun(store, settings, SYSTEM_CLOCKS, snapshots)
-        job = _generator_job(settings, seed, rate)
-        thread = threading.Thread(target=_run_quietly(run, job), name="engine", daemon=True)
-        app = SentinelApp(store, snapshots, SYSTEM_CLOCKS.now)
-        thread.start()
-        try:
-            _run_until_quit(app)
-        finally:
-            run.stop()
-            thread.join(STOP_TIMEOUT_S)
-    else:
-        _run_until_quit(SentinelApp(store, None, SYSTEM_CLOCKS.now))
+    """Show the app until it is quit, by key or by signal; the engine has stopped when this returns.
+
+    The generator only ever writes into a store that holds nothing but its own real-time streams: simulated traffic
+    must not mix with a file's.
+    """
+    analyst = AnalystWriter(store, getpass.getuser())
+    analyst.sign_in(SYSTEM_CLOCKS.now())
+    standing = _standing(store)
+    if standing is not Standing.OWNER:
+        _run_until_quit(SentinelApp(store, None, SYSTEM_CLOCKS.now, standing, analyst))
+        return
+    snapshots = SnapshotQueue()
+    run = EngineRun(store, settings, SYSTEM_CLOCKS, snapshots)
+    thread = threading.Thread(target=_work(run, _generator_job(settings, seed, rate)), name="engine", daemon=True)
+    app = SentinelApp(store, snapshots, SYSTEM_CLOCKS.now, standing, analyst)
+    thread.start()
+    try:
+        _run_until_quit(app)
+    finally:
+        run.stop()
+        thread.join(STOP_TIMEOUT_S)
 
 
-def _engine_is_free(store: Store) -> bool:
+def _standing(store: Store) -> Standing:
     try:
         store.engine_lock().release()
     except StoreLockedError:
-        return False
-    return True
+        return Standing.ATTACHED
+    with closing(store.reader()) as reader:
+        only_live = all(partition.startswith(LIVE) for _, partition in recovery.partitions(reader))
+    return Standing.OWNER if only_live else Standing.VIEWING
 
 
-def _run_quietly(run: EngineRun, job: Job) -> Callable[[], None]:
+def _work(run: EngineRun, job: Job) -> Callable[[], None]:
     def work() -> None:
         # The run has already told the app, through its last snapshot.
         with suppress(SentinelError):

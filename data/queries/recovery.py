@@ -28,6 +28,11 @@ def next_offset(reader: sqlite3.Connection, source: str, partition: str) -> int:
     return 0 if row is None else int(row[0])
 
 
+def partitions(reader: sqlite3.Connection) -> tuple[tuple[str, str], ...]:
+    """Every source and partition that anything is stored of."""
+    return tuple(reader.execute("SELECT source, partition FROM source_positions ORDER BY id"))
+
+
 def checkpoint(reader: sqlite3.Connection) -> tuple[int, bytes] | None:
     """The last checkpoint and the sequence number of the last transaction it contains."""
     row = reader.execute("SELECT seq, state FROM engine_checkpoint").fetchone()

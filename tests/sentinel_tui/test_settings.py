@@ -38,9 +38,7 @@ def test_a_bad_value_names_the_setting_its_origin_and_what_is_allowed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FRAUD_SCORE_THRESHOLD", "high")
-    with pytest.raises(
-        SettingError, match=r"FRAUD_SCORE_THRESHOLD from the environment is 'high'.*above 0"
-    ):
+    with pytest.raises(SettingError, match=r"FRAUD_SCORE_THRESHOLD from the environment is 'high'.*above 0"):
         load_settings({}, tmp_path / "none.toml")
 
 

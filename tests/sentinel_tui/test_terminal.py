@@ -147,6 +147,19 @@ def test_a_second_app_attaches_to_the_engine_of_the_first(running: Terminal, dat
     assert_in_order(database)
 
 
+def test_what_a_file_left_is_viewed_and_no_generator_writes_into_it(traffic: Path, database: Path) -> None:
+    part = database.parent / "part.ndjson"
+    part.write_bytes(b"".join(traffic.read_bytes().splitlines(keepends=True)[:500]))
+    replay = Terminal("replay", str(part), "--database", str(database))
+    assert replay.wait_for_exit() == 0
+    before = stored(database)
+    viewer = Terminal("--database", str(database))
+    viewer.wait_until(lambda: b"viewing" in viewer.output, "word of viewing")
+    viewer.press(b"q")
+    assert viewer.wait_for_exit() == 0
+    assert stored(database) == before > 0
+
+
 def test_a_replay_shows_its_progress_and_ctrl_c_ends_it_after_a_whole_batch(traffic: Path, database: Path) -> None:
     replay = Terminal("replay", str(traffic), "--database", str(database))
     replay.wait_until(lambda: b"records" in replay.output, "progress")
