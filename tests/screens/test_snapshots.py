@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from pytest_textual_snapshot import SVGImageExtension
 from syrupy.assertion import SnapshotAssertion
+from textual.pilot import Pilot
 
 from data.store import Store
 from engine.messages import EngineState
 from screens.themes import LIGHT
+from sentinel_tui.app import SentinelApp
 
 from .worlds import HOSTILE, app_on, running
 
@@ -71,9 +73,19 @@ async def walk(request: pytest.FixtureRequest, scenario: str) -> dict[str, str]:
     async with app.run_test(size=SIZES[size]) as pilot:
         for screen, keys in WALK:
             await pilot.press(*keys)
-            await pilot.pause()
-            pictures[screen] = app.export_screenshot()
+            pictures[screen] = await settled(app, pilot)
     return pictures
+
+
+async def settled(app: SentinelApp, pilot: Pilot[None]) -> str:
+    """The picture of a screen once it no longer changes: a scrollbar may come with the second layout."""
+    picture = ""
+    while True:
+        await pilot.pause()
+        following = app.export_screenshot()
+        if following == picture:
+            return picture
+        picture = following
 
 
 @pytest.mark.parametrize("scenario", FILLED + EMPTY)
