@@ -9,6 +9,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Annotated
 
+import orjson
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -124,6 +125,37 @@ def replay(
     path = database or settings.database_path or data_folder() / _replay_database(file, source.partition)
     job = Job(source, decoder, simulated_time=False)
     _run_and_report(settings, path, job, seed=None, as_json_object=as_json_object)
+
+
+@app.command()
+def bench(
+    transactions: Annotated[
+        int, typer.Option("--transactions", min=1_000, help="Records through the pipeline.")
+    ] = 20_000,
+    cards: Annotated[int, typer.Option("--cards", min=10_000, help="Cards in memory, against 10,000.")] = 1_000_000,
+    latency_seconds: Annotated[
+        float, typer.Option("--latency-seconds", min=1, help="Seconds at 500 records a second.")
+    ] = 10.0,
+    as_json_object: JsonOption = False,
+) -> None:
+    """Measure what a transaction costs on this machine."""
+    from sentinel_tui.bench import BenchSize, run_bench  # noqa: PLC0415 - loads only when it is asked for
+
+    def tell(what: str) -> None:
+        print(f"measuring: {what}", file=sys.stderr)
+
+    figures = run_bench(
+        BenchSize(transactions, cards, latency_seconds), tell if sys.stderr.isatty() else lambda _: None
+    )
+    rounded = figures.rounded()
+    if as_json_object:
+        print(orjson.dumps(rounded).decode())
+        return
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for name, value in rounded.items():
+        for part, figure in value.items() if isinstance(value, dict) else [("", value)]:
+            table.add_row(f"{name} {part}".strip(), f"{figure:,}")
+    Console().print(table)
 
 
 @app.command()
