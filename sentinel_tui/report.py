@@ -96,10 +96,12 @@ def print_report(report: Report, console: Console) -> None:
     )
     console.print(_overview(report))
     if totals.dead_letter_reasons:
-        console.print(_counts("Dead letters", "reason", totals.dead_letter_reasons))
-    console.print(_counts("Why alerts were raised", "reason", report.alerts.top_reasons[:TOP_REASONS]))
+        _section(console, "Dead letters", _counts(totals.dead_letter_reasons))
+    _section(console, "Why alerts were raised", _counts(report.alerts.top_reasons[:TOP_REASONS]))
     if report.labels.labelled:
-        console.print(_labels(report.labels))
+        _section(console, f"Against {_count(report.labels.labelled)} labels", _labels(report.labels))
+        console.print(Text("precision of a scenario: of the alerts on it or on honest traffic, the share on it"))
+    console.print()
     if report.run.places_unreliable:
         console.print(
             Text(
@@ -108,7 +110,8 @@ def print_report(report: Report, console: Console) -> None:
             )
         )
     console.print(Text(f"alerts digest {report.alerts.digest}"))
-    console.print(Text(f"open it with: sentinel-tui --database {shlex.quote(str(report.database))}"))
+    # Unwrapped, so that the command can be copied whole.
+    console.print(Text(f"open it with: sentinel-tui --database {shlex.quote(str(report.database))}"), soft_wrap=True)
 
 
 def _overview(report: Report) -> Table:
@@ -119,7 +122,7 @@ def _overview(report: Report) -> Table:
         ("transactions stored", _count(totals.transactions)),
         ("duplicates", _count(totals.duplicates)),
         ("dead letters", _count(totals.dead_letters)),
-        ("late", _count(totals.late)),
+        ("late, in no window", _count(totals.late)),
         ("alerts", f"{_count(alerts.total)} ({_share(alerts.total, totals.transactions)} of transactions)"),
         *((f"  {level}", _count(levels[level])) for level in reversed(RiskLevel)),
         ("cases opened", _count(alerts.cases_opened)),
@@ -132,9 +135,15 @@ def _overview(report: Report) -> Table:
     return table
 
 
-def _counts(title: str, column: str, counts: tuple[tuple[str, int], ...]) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column(column)
+def _section(console: Console, title: str, table: Table) -> None:
+    console.print()
+    console.print(Text(title, "bold"))
+    console.print(table)
+
+
+def _counts(counts: tuple[tuple[str, int], ...]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("reason")
     table.add_column("count", justify="right")
     for name, count in counts:
         table.add_row(Text(clean(name)), Text(_count(count)))
@@ -142,14 +151,7 @@ def _counts(title: str, column: str, counts: tuple[tuple[str, int], ...]) -> Tab
 
 
 def _labels(labels: LabelFigures) -> Table:
-    table = Table(
-        title=f"Against {_count(labels.labelled)} labels",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-        caption="precision of a scenario: of the alerts on it or on honest traffic, the share on it",
-        caption_justify="left",
-    )
+    table = Table(box=None, pad_edge=False)
     table.add_column("scenario")
     for name in ("frauds", "alerted", "recall", "precision"):
         table.add_column(name, justify="right")
