@@ -4,18 +4,30 @@ import struct
 import zlib
 from array import array
 
+import numpy as np
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from engine import profiles
+from engine.calibration import QuantileCalibration
 from engine.features import FeatureState
+from engine.site_calibration import SiteCalibration
 
-FORMAT = 1
+FORMAT = 2
 _HEADER_LENGTH = struct.Struct("<I")
 
 
 class CheckpointError(ValueError):
     """The bytes are no checkpoint of this version and these windows; the caller rebuilds from stored history."""
+
+
+class _Site(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model_version: str
+    seen: list[float]
+    decided: bool
+    fitted: list[list[float]] | None
 
 
 class _Header(BaseModel):
@@ -35,6 +47,7 @@ class _Header(BaseModel):
     categories: list[str]
     velocity: dict[str, list[int]]
     small_amounts: dict[str, list[int]]
+    site: _Site
 
 
 _LAYOUT = (profiles.CARD_FIELDS, profiles.MERCHANT_FIELDS, profiles.CATEGORY_FIELDS)
@@ -58,6 +71,7 @@ def dump(state: FeatureState) -> bytes:
             "categories": list(state.categories),
             "velocity": state.velocity.export(),
             "small_amounts": state.small_amounts.export(),
+            "site": _site_of(state.site),
         }
     )
     profiles_of_all = (*state.cards.values(), *state.merchants.values(), *state.categories.values())
@@ -86,6 +100,10 @@ def load(data: bytes, state: FeatureState) -> None:
     body = raw[4 + length :]
     if len(body) != sum(count * size for count, size in zip(counts, sizes, strict=True)):
         raise CheckpointError("the checkpoint is cut short")
+    try:
+        site = _restored(header.site)
+    except ValueError as error:
+        raise CheckpointError(f"the checkpoint's calibration is damaged: {error}") from error
     start = 0
     for names, size, into in zip(
         (header.cards, header.merchants, header.categories),
@@ -102,3 +120,25 @@ def load(data: bytes, state: FeatureState) -> None:
     state.overall = array("d", header.overall)
     state.velocity.restore(header.velocity)
     state.small_amounts.restore(header.small_amounts)
+    state.site = site
+
+
+def _site_of(site: SiteCalibration) -> dict[str, object]:
+    fitted = site.fitted
+    return {
+        "model_version": site.model_version,
+        "seen": list(site.seen),
+        "decided": site.decided,
+        "fitted": None if fitted is None else [knots.tolist() for knots in (fitted.raw, fitted.score, fitted.share)],
+    }
+
+
+def _restored(saved: _Site) -> SiteCalibration:
+    site = SiteCalibration()
+    site.model_version = saved.model_version
+    site.seen = array("d", saved.seen)
+    site.decided = saved.decided
+    if saved.fitted is not None:
+        raw, score, share = (np.array(knots) for knots in saved.fitted)
+        site.fitted = QuantileCalibration(raw, score, share)
+    return site

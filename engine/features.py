@@ -15,6 +15,7 @@ from data.models import Transaction
 from engine import profiles
 from engine.gazetteer import Gazetteer, distance_km
 from engine.profiles import EMPTY_CARD, EMPTY_CATEGORY, EMPTY_MERCHANT
+from engine.site_calibration import SiteCalibration
 from engine.windows import ALLOWED_LATENESS_US, SlidingWindow
 
 MICROSECONDS: Final = 1_000_000
@@ -159,6 +160,7 @@ class FeatureState:
         self.merchants: dict[str, array[float]] = {}
         self.categories: dict[str, array[float]] = {}
         self.overall = EMPTY_MERCHANT[:]
+        self.site = SiteCalibration()
         self.hops = 0
         self.impossible_share = 0.0
         self.velocity = SlidingWindow(velocity_window_s * MICROSECONDS)

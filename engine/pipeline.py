@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 
 from data.engine_writes import BatchResult, Commit, DeadLetter, EngineWriter, KnownTransaction, PositionConflictError
 from data.errors import StoreError
@@ -28,6 +29,7 @@ SNAPSHOT_INTERVAL_S = 0.25
 STOP_POLL_S = 0.25
 RATE_WINDOW_S = 5.0
 LONGEST_RETRY_S = 10.0
+RECOVERY_CHUNK = 1_000
 FUTURE_TOLERANCE = timedelta(minutes=5)
 
 
@@ -324,9 +326,9 @@ def recover(
             log.warning("%s: the memory is rebuilt from stored transactions", error)
     expected = max(recovery.last_seq(writer.connection) - seq, 1)
     replayed = 0
-    for stored in recovery.events_after(writer.connection, seq):
-        scorer.state.observe(reader.event(*stored))
-        replayed += 1
-        if replayed % 1_000 == 0:
-            progress(replayed / expected)
+    events = (reader.event(*stored) for stored in recovery.events_after(writer.connection, seq))
+    while chunk := list(islice(events, RECOVERY_CHUNK)):
+        scorer.learn(chunk)
+        replayed += len(chunk)
+        progress(replayed / expected)
     return replayed

@@ -19,9 +19,11 @@ from engine.decode import Decoded
 from engine.features import FEATURES, Event, EventReader, FeatureState, Observation
 from engine.model import AnomalyModel
 from engine.rules import Evidence, RuleHit, RuleSet
-from engine.scoring import Thresholds, fuse, reasons_of
+from engine.scoring import HONEST_TRAFFIC, OWN_TRAFFIC, Thresholds, fuse, reasons_of
 
 TOP_CONTRIBUTIONS = 5
+EXPERIENCED = 5.0
+"""Transactions of a card from which its baseline says something, so that a site is not judged by its first day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,8 @@ class Scorer:
         events = [self._reader.of_transaction(decoded.transaction) for decoded in batch]
         observations = [self.state.observe(event) for event in events]
         matrix = np.array([observation.features for observation in observations], dtype=np.float64)
-        model_scores: list[float] = self._model.score(matrix).calibrated.tolist()
+        scores, own = self._calibrate(matrix, observations)
+        model_scores: list[float] = scores.tolist()
 
         rows: list[ScoredTransaction] = []
         alerted: list[_Alerted] = []
@@ -73,10 +76,27 @@ class Scorer:
                 hit_counts.update(hit.rule.id for hit in hits)
             if level is not None:
                 alerted.append(
-                    _Alerted(index, transaction.transaction_id, observation, hits, score, model_score, level)
+                    _Alerted(
+                        index, transaction.transaction_id, observation, hits, score, model_score, level, index >= own
+                    )
                 )
             rows.append(_row(decoded, event, observation, score, model_score, level, hits))
         return ScoredBatch(tuple(rows), tuple(self._alerts(alerted, matrix)), hit_counts)
+
+    def learn(self, events: Sequence[Event]) -> None:
+        """Move the memory past events that were scored before."""
+        observations = [self.state.observe(event) for event in events]
+        if observations and not self.state.site.decided:
+            matrix = np.array([observation.features for observation in observations], dtype=np.float64)
+            self._calibrate(matrix, observations)
+
+    def _calibrate(
+        self, matrix: NDArray[np.float64], observations: Sequence[Observation]
+    ) -> tuple[NDArray[np.float64], int]:
+        experienced = np.array(
+            [not each.late and each.profile[profiles.COUNT] >= EXPERIENCED for each in observations], dtype=np.bool_
+        )
+        return self.state.site.calibrate(self._model, self._model.score(matrix).raw, experienced)
 
     def _alerts(self, alerted: Sequence["_Alerted"], matrix: NDArray[np.float64]) -> list[NewAlert]:
         if not alerted:
@@ -96,6 +116,7 @@ class Scorer:
             alerted.hits,
             self._thresholds,
             self._model.calibration.alert_rate(alerted.model_score),
+            OWN_TRAFFIC if alerted.by_own_traffic else HONEST_TRAFFIC,
         )
         strongest = sorted(range(len(FEATURES)), key=lambda k: (-shares[k], k))[:TOP_CONTRIBUTIONS]
         evidence = {
@@ -131,6 +152,7 @@ class _Alerted:
     score: float
     model_score: float
     level: RiskLevel
+    by_own_traffic: bool
 
 
 def _row(

@@ -12,6 +12,8 @@ from engine.rules import RuleHit, explain
 VELOCITY_CODE = "velocity"
 MODEL_CODE = "model"
 COMBINED_CODE = "combined"
+HONEST_TRAFFIC = "honest traffic"
+OWN_TRAFFIC = "this site's first traffic"
 WEIGHT_SCALE = 2.5
 
 
@@ -83,17 +85,18 @@ def reasons_of(
     hits: Sequence[RuleHit],
     thresholds: Thresholds,
     alert_share: float,
+    calibrated_on: str,
 ) -> tuple[Reason, ...]:
     """Everything that speaks for an alert, the velocity first, then the rules, then the model.
 
-    ``alert_share`` is the share of honest traffic with a model score at least as high.
+    ``alert_share`` is the share of the traffic ``calibrated_on`` with a model score at least as high.
     """
     reasons: list[Reason] = []
     if observation.velocity >= thresholds.low_velocity:
         reasons.append(_velocity_reason(observation.velocity, thresholds))
     reasons.extend(explain(hit, observation) for hit in hits)
     if model_score >= thresholds.low_score:
-        reasons.append(_model_reason(model_score, thresholds, alert_share))
+        reasons.append(_model_reason(model_score, thresholds, alert_share, calibrated_on))
     alone = max((rule_strength(hit.rule.weight) for hit in hits), default=0.0)
     if score >= thresholds.low_score > max(alone, model_score):
         reasons.append(_combined_reason(score, model_score, thresholds))
@@ -112,13 +115,15 @@ def _velocity_reason(velocity: int, thresholds: Thresholds) -> Reason:
     )
 
 
-def _model_reason(model_score: float, thresholds: Thresholds, alert_share: float) -> Reason:
+def _model_reason(model_score: float, thresholds: Thresholds, alert_share: float, calibrated_on: str) -> Reason:
     return Reason(
         code=MODEL_CODE,
         rule="Anomaly model",
         value=round(model_score, 6),
         threshold=thresholds.low_score,
-        text=f"more unusual than {1.0 - alert_share:.2%} of honest traffic; alerts start at {thresholds.low_score:.2f}",
+        text=(
+            f"more unusual than {1.0 - alert_share:.2%} of {calibrated_on}; alerts start at {thresholds.low_score:.2f}"
+        ),
     )
 
 

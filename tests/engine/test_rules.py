@@ -4,7 +4,7 @@ from data.models import Rule, RuleAction, RuleType
 from data.schema import DEFAULT_RULES
 from engine.features import Event, FeatureState, Observation
 from engine.rules import Evidence, RuleSet, explain
-from engine.scoring import Thresholds, reasons_of
+from engine.scoring import HONEST_TRAFFIC, Thresholds, reasons_of
 
 SECOND = 1_000_000
 NOON = 1_772_452_800 * SECOND
@@ -116,5 +116,5 @@ def test_an_alert_that_no_single_sign_explains_says_that_they_add_up() -> None:
     event = Event("card", 6_000.0, NOON, None, None, True, None, None)
     observation = observed(event)
     found = RuleSet(default_rules()).evaluate(Evidence(event, observation, None, 0.4))
-    codes = [reason.code for reason in reasons_of(0.58, 0.4, observation, found, Thresholds(), 0.01)]
+    codes = [reason.code for reason in reasons_of(0.58, 0.4, observation, found, Thresholds(), 0.01, HONEST_TRAFFIC)]
     assert codes == ["high_amount", "combined"]
