@@ -5,6 +5,7 @@ Fraud Detection" (2022), chapter 4, so that figures can be set beside its tables
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,11 +108,11 @@ def at_daily_budget(rows: LabelledRows, scores: NDArray[np.float64], budget: int
         reviewed[of_day[np.argsort(-scores[of_day], kind="stable")[:budget]]] = True
     found = reviewed & rows.fraud
     return BudgetFigures(
-        precision=_share(np.count_nonzero(found), np.count_nonzero(reviewed)),
-        recall=_share(np.count_nonzero(found), np.count_nonzero(rows.fraud)),
-        value_caught=_share(float(rows.amount[found].sum()), float(rows.amount[rows.fraud].sum())),
+        precision=_share(found.sum(), reviewed.sum()),
+        recall=_share(found.sum(), rows.fraud.sum()),
+        value_caught=_share(rows.amount[found].sum(), rows.amount[rows.fraud].sum()),
     )
 
 
-def _share(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
+def _share(part: np.number[Any], whole: np.number[Any]) -> float | None:
+    return float(part) / float(whole) if whole else None

@@ -28,11 +28,16 @@ EXPERIENCED = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ScoredBatch:
-    """What scoring made of a batch, ready to commit."""
+    """What scoring made of a batch, ready to commit; and what it was made of, for those who judge scores.
+
+    ``features`` is (transactions, features) and ``hits`` are the rules that held for each transaction.
+    """
 
     transactions: tuple[ScoredTransaction, ...]
     alerts: tuple[NewAlert, ...]
     rule_hits: Mapping[str, int]
+    features: NDArray[np.float64]
+    hits: tuple[tuple[RuleHit, ...], ...]
 
 
 class Scorer:
@@ -55,7 +60,7 @@ class Scorer:
     def score(self, batch: Sequence[Decoded]) -> ScoredBatch:
         """Score transactions in order; each sees all before it, however they are cut into batches."""
         if not batch:
-            return ScoredBatch((), (), {})
+            return ScoredBatch((), (), {}, np.empty((0, len(FEATURES))), ())
         events = [self._reader.of_transaction(decoded.transaction) for decoded in batch]
         observations = [self.state.observe(event) for event in events]
         matrix = np.array([observation.features for observation in observations], dtype=np.float64)
@@ -65,6 +70,7 @@ class Scorer:
         rows: list[ScoredTransaction] = []
         alerted: list[_Alerted] = []
         hit_counts: Counter[str] = Counter()
+        all_hits: list[tuple[RuleHit, ...]] = []
         for index, (decoded, event, observation, model_score) in enumerate(
             zip(batch, events, observations, model_scores, strict=True)
         ):
@@ -80,8 +86,9 @@ class Scorer:
                         index, transaction.transaction_id, observation, hits, score, model_score, level, index >= own
                     )
                 )
+            all_hits.append(hits)
             rows.append(_row(decoded, event, observation, score, model_score, level, hits))
-        return ScoredBatch(tuple(rows), tuple(self._alerts(alerted, matrix)), hit_counts)
+        return ScoredBatch(tuple(rows), tuple(self._alerts(alerted, matrix)), hit_counts, matrix, tuple(all_hits))
 
     def learn(self, events: Sequence[Event]) -> None:
         """Move the memory past events that were scored before."""
