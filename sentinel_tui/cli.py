@@ -17,6 +17,7 @@ from rich.text import Text
 
 from data.errors import SentinelError, SettingError, StoreError
 from data.store import Store
+from engine.backtest_plan import DEFAULT_BUDGET, BacktestPlan, DateRange, parse_delay
 from engine.columns import ColumnMap, parse_map, preset
 from engine.decode import JsonDecoder
 from engine.files import open_file
@@ -24,7 +25,9 @@ from engine.generator import GeneratorConfig, GeneratorSource
 from engine.messages import SnapshotQueue
 from engine.pipeline import RunTotals
 from sentinel_tui import __version__
-from sentinel_tui.headless import Interrupted, run_headless
+from sentinel_tui.backtest_report import backtest_as_json, print_backtest
+from sentinel_tui.backtest_run import BacktestRun
+from sentinel_tui.headless import Interrupted, run_headless, run_with_progress
 from sentinel_tui.report import as_json, print_report, read_report
 from sentinel_tui.runtime import SYSTEM_CLOCKS, EngineRun, Job
 from sentinel_tui.settings import LoadedSettings, Settings, data_folder, load_settings
@@ -50,6 +53,10 @@ DatabaseOption = Annotated[
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Override a setting; may be repeated.", show_default=False),
+]
+PresetOption = Annotated[str | None, typer.Option("--preset", help="Columns of a known format: handbook or platform.")]
+MapOption = Annotated[
+    str | None, typer.Option("--map", metavar="FIELD=COLUMN,…", help="Columns of the fields; refines a preset.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on stdout.")]
 
@@ -101,12 +108,8 @@ def main_command(
 @app.command()
 def replay(
     file: Annotated[str, typer.Argument(metavar="FILE", help="NDJSON or CSV, plain or gzip; - is standard input.")],
-    preset_name: Annotated[
-        str | None, typer.Option("--preset", help="Columns of a known format: handbook or platform.")
-    ] = None,
-    mapping: Annotated[
-        str | None, typer.Option("--map", metavar="FIELD=COLUMN,…", help="Columns of the fields; refines a preset.")
-    ] = None,
+    preset_name: PresetOption = None,
+    mapping: MapOption = None,
     label: Annotated[
         str | None, typer.Option("--label", metavar="COLUMN", help="Ground truth (0/1), for precision and recall.")
     ] = None,
@@ -116,11 +119,7 @@ def replay(
 ) -> None:
     """Score a file. Run again, it goes on where it stopped."""
     settings = load_settings(_flags(overrides)).values
-    columns = ColumnMap() if preset_name is None else preset(preset_name)
-    if mapping is not None:
-        columns = parse_map(mapping, columns)
-    if label is not None:
-        columns = columns.with_label(label)
+    columns = _columns(preset_name, mapping, label)
     source, decoder = open_file(file, columns, monotonic=SYSTEM_CLOCKS.monotonic)
     path = database or settings.database_path or data_folder() / _replay_database(file, source.partition)
     job = Job(source, decoder, simulated_time=False)
@@ -156,6 +155,56 @@ def bench(
         for part, figure in value.items() if isinstance(value, dict) else [("", value)]:
             table.add_row(f"{name} {part}".strip(), f"{figure:,}")
     Console().print(table)
+
+
+@app.command()
+def backtest(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="NDJSON or CSV, plain or gzip; - is standard input.")],
+    preset_name: PresetOption = None,
+    mapping: MapOption = None,
+    label: Annotated[
+        str | None, typer.Option("--label", metavar="COLUMN", help="Ground truth (0/1).", show_default=False)
+    ] = None,
+    cold: Annotated[
+        bool, typer.Option("--cold", help="Use no labels: what the engine finds on its first day.")
+    ] = False,
+    train: Annotated[
+        str | None,
+        typer.Option("--train", metavar="A..B", help="Days to learn from, such as 2018-06-03..2018-06-09."),
+    ] = None,
+    delay: Annotated[
+        str, typer.Option("--delay", metavar="7d", help="How long after a transaction its label is known.")
+    ] = "7d",
+    test: Annotated[
+        str | None, typer.Option("--test", metavar="C..D", help="Days to test on; without it, all of them.")
+    ] = None,
+    budget: Annotated[
+        int, typer.Option("--budget", help="Transactions that analysts can review in a day.")
+    ] = DEFAULT_BUDGET,
+    as_json_object: JsonOption = False,
+    overrides: SetOption = None,
+) -> None:
+    """Replay a labelled file through the engine, in event time, and say what its scores were worth."""
+    settings = load_settings(_flags(overrides)).values
+    plan = BacktestPlan(
+        cold=cold,
+        train=None if train is None else DateRange.parse("--train", train),
+        delay=parse_delay(delay),
+        test=None if test is None else DateRange.parse("--test", test),
+        budget=budget,
+    )
+    columns = _columns(preset_name, mapping, label)
+    if columns.label is None:
+        raise SettingError("a backtest needs ground truth: name its column with --label COLUMN")
+    source, decoder = open_file(file, columns, monotonic=SYSTEM_CLOCKS.monotonic)
+    _log_to_file(settings)
+    snapshots = SnapshotQueue()
+    run = BacktestRun(source, decoder, columns.label, plan, settings, SYSTEM_CLOCKS, snapshots)
+    report = run_with_progress(run.run, run.stop, snapshots)
+    if as_json_object:
+        print(backtest_as_json(report))
+    else:
+        print_backtest(report, plan, Console())
 
 
 @app.command()
@@ -247,6 +296,13 @@ def _open_app(settings: Settings, seed: int, rate: float | None, database: Path 
     _log_to_file(settings)
     path = database or settings.database_path or data_folder() / "sentinel.db"
     open_workbench(Store.open(path), settings, seed, rate or settings.TRANSACTIONS_PER_SECOND)
+
+
+def _columns(preset_name: str | None, mapping: str | None, label: str | None) -> ColumnMap:
+    columns = ColumnMap() if preset_name is None else preset(preset_name)
+    if mapping is not None:
+        columns = parse_map(mapping, columns)
+    return columns if label is None else columns.with_label(label)
 
 
 def _replay_database(file: str, partition: str) -> str:

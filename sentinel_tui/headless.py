@@ -3,10 +3,10 @@
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -25,6 +25,8 @@ from sentinel_tui.runtime import EngineRun, Job
 
 POLL_S = 0.2
 
+Result = TypeVar("Result")
+
 
 class Interrupted(Exception):  # noqa: N818 - it is a stop that was asked for, not an error
     """SIGINT, SIGTERM or SIGHUP ended the run after a whole batch."""
@@ -37,16 +39,26 @@ def run_headless(run: EngineRun, job: Job, snapshots: SnapshotQueue) -> RunTotal
         SentinelError: as the engine raised it.
         Interrupted: a signal ended the run; what was scored is stored.
     """
-    outcome: list[RunTotals | BaseException | None] = []
+    return run_with_progress(lambda: run.run(job), run.stop, snapshots)
 
-    def work() -> None:
+
+def run_with_progress(work: Callable[[], Result | None], stop: Callable[[], None], snapshots: SnapshotQueue) -> Result:
+    """Do ``work`` on a thread of its own, showing the snapshots it leaves on stderr when that is a terminal.
+
+    Raises:
+        Exception: as ``work`` raised it.
+        Interrupted: a signal called ``stop``, or ``work`` returned None.
+    """
+    outcome: list[Result | BaseException | None] = []
+
+    def keep_outcome() -> None:
         try:
-            outcome.append(run.run(job))
+            outcome.append(work())
         except BaseException as error:
             outcome.append(error)
 
-    thread = threading.Thread(target=work, name="engine", daemon=True)
-    with _stop_on_signals(run) as interrupted:
+    thread = threading.Thread(target=keep_outcome, name="engine", daemon=True)
+    with _stop_on_signals(stop) as interrupted:
         thread.start()
         with _progress() as progress:
             task = progress.add_task("starting", total=None, figures="")
@@ -92,7 +104,7 @@ def _show(progress: Progress, task: TaskID, snapshot: EngineSnapshot | None) -> 
 
 
 @contextmanager
-def _stop_on_signals(run: EngineRun) -> Iterator[list[int]]:
+def _stop_on_signals(stop: Callable[[], None]) -> Iterator[list[int]]:
     """Let the first signal end the run in order; a second one does what it always does."""
     received: list[int] = []
     previous: dict[signal.Signals, Any] = {}
@@ -100,7 +112,7 @@ def _stop_on_signals(run: EngineRun) -> Iterator[list[int]]:
     def handle(number: int, _: FrameType | None) -> None:
         received.append(number)
         signal.signal(number, previous[signal.Signals(number)])
-        run.stop()
+        stop()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         previous[number] = signal.signal(number, handle)

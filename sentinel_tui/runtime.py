@@ -92,15 +92,13 @@ class EngineRun:
 
     def _score(self, job: Job, writer: EngineWriter) -> RunTotals:
         rules = recovery.rules(writer.connection)
-        thresholds = Thresholds(
-            self._settings.FRAUD_SCORE_THRESHOLD,
-            self._settings.VELOCITY_THRESHOLD,
-            self._settings.VELOCITY_WINDOW_SECONDS,
-        )
         gazetteer = Gazetteer()
-        model = self._model(job, rules, gazetteer)
+        path = model_path(self._settings, self._store.path)
+        model = load_or_train(
+            path, self._settings, rules, gazetteer, self._clocks.now(), self._progress(job, EngineState.TRAINING)
+        )
         reader = EventReader(gazetteer)
-        scorer = Scorer(self._new_state(rules), reader, model, RuleSet(rules), thresholds)
+        scorer = new_scorer(self._settings, rules, reader, model)
         self._restore(job, scorer, reader, writer)
         pipeline = Pipeline(
             job.source,
@@ -116,26 +114,6 @@ class EngineRun:
             raise StoppedError
         log.info("scoring %s %s with model %s", job.source.name, job.source.partition, model.card.version)
         return asyncio.run(pipeline.run())
-
-    def _new_state(self, rules: tuple[Rule, ...]) -> FeatureState:
-        testing = next((rule for rule in rules if rule.type is RuleType.CARD_TESTING), None)
-        small_amount = DEFAULT_SMALL_AMOUNT if testing is None else float(testing.parameter or DEFAULT_SMALL_AMOUNT)
-        window_s = DEFAULT_SMALL_AMOUNT_WINDOW_S if testing is None else testing.window_seconds
-        return FeatureState(
-            self._settings.VELOCITY_WINDOW_SECONDS, small_amount, window_s or DEFAULT_SMALL_AMOUNT_WINDOW_S
-        )
-
-    def _model(self, job: Job, rules: tuple[Rule, ...], gazetteer: Gazetteer) -> AnomalyModel:
-        path = model_path(self._settings, self._store.path)
-        model = AnomalyModel.load_if_present(path, FEATURE_NAMES)
-        if model is not None:
-            return model
-        log.info("training a model into %s", path)
-        model = train_on_simulated_traffic(
-            self._new_state(rules), gazetteer, self._clocks.now(), self._progress(job, EngineState.TRAINING)
-        )
-        model.save(path)
-        return model
 
     def _restore(self, job: Job, scorer: Scorer, reader: EventReader, writer: EngineWriter) -> None:
         """Bring the memory to where the store stands; the generator's cards start with their history."""
@@ -161,3 +139,40 @@ class EngineRun:
 def model_path(settings: Settings, database: Path) -> Path:
     """The model file: MODEL_PATH, or model.npz beside the database."""
     return settings.MODEL_PATH or database.parent / "model.npz"
+
+
+def load_or_train(
+    path: Path,
+    settings: Settings,
+    rules: tuple[Rule, ...],
+    gazetteer: Gazetteer,
+    now: datetime,
+    progress: Callable[[float], None],
+) -> AnomalyModel:
+    """The model of a file; where there is no file, one is trained into it.
+
+    Raises:
+        ModelError: the file cannot serve, or cannot be written.
+    """
+    model = AnomalyModel.load_if_present(path, FEATURE_NAMES)
+    if model is not None:
+        return model
+    log.info("training a model into %s", path)
+    model = train_on_simulated_traffic(_new_state(settings, rules), gazetteer, now, progress)
+    model.save(path)
+    return model
+
+
+def new_scorer(settings: Settings, rules: tuple[Rule, ...], reader: EventReader, model: AnomalyModel) -> Scorer:
+    """The detectors as the settings and the rules want them, around an empty memory."""
+    thresholds = Thresholds(
+        settings.FRAUD_SCORE_THRESHOLD, settings.VELOCITY_THRESHOLD, settings.VELOCITY_WINDOW_SECONDS
+    )
+    return Scorer(_new_state(settings, rules), reader, model, RuleSet(rules), thresholds)
+
+
+def _new_state(settings: Settings, rules: tuple[Rule, ...]) -> FeatureState:
+    testing = next((rule for rule in rules if rule.type is RuleType.CARD_TESTING), None)
+    small_amount = DEFAULT_SMALL_AMOUNT if testing is None else float(testing.parameter or DEFAULT_SMALL_AMOUNT)
+    window_s = DEFAULT_SMALL_AMOUNT_WINDOW_S if testing is None else testing.window_seconds
+    return FeatureState(settings.VELOCITY_WINDOW_SECONDS, small_amount, window_s or DEFAULT_SMALL_AMOUNT_WINDOW_S)

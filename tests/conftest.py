@@ -12,6 +12,8 @@ from engine.model import AnomalyModel
 from engine.training import train_on_simulated_traffic
 from sentinel_tui.settings import Settings
 
+from .card_stream import card_stream, write_stream
+
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
 
@@ -55,3 +57,9 @@ def traffic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("traffic") / "traffic.ndjson"
     path.write_bytes(b"".join(raw + b"\n" for raw in source.draw()))
     return path
+
+
+@pytest.fixture(scope="session")
+def labelled_stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """30 days of labelled card transactions from 2026-01-01 on, as CSV in the handbook's columns."""
+    return write_stream(tmp_path_factory.mktemp("stream") / "stream.csv", card_stream(30))

@@ -1,0 +1,69 @@
+"""The backtest command as a user runs it: its figures, its words, its exit code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FIGURES = {
+    "auc_roc", "average_precision", "card_precision_at_100", "precision_at_budget", "recall_at_budget",
+    "value_caught", "alerts_per_day",
+}  # fmt: skip
+
+
+def backtest(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sentinel_tui", "backtest", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(autouse=True)
+def with_model(model_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODEL_PATH", str(model_file))
+
+
+def test_a_cold_backtest_prints_one_json_object_and_stores_nothing(labelled_stream: Path, tmp_path: Path) -> None:
+    done = backtest(str(labelled_stream), "--preset", "handbook", "--label", "TX_FRAUD", "--cold", "--json")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    report = json.loads(done.stdout)
+    assert FIGURES | {"train_rows", "test_rows", "seconds", "models"} <= set(report)
+    assert set(report["models"]["isolation_forest"]) == FIGURES
+    assert report["train_rows"] == 0
+    assert report["test_rows"] == 4_800
+    assert 0 < report["average_precision"] < 1
+    assert not list(tmp_path.rglob("*.db"))
+
+
+def test_a_backtest_for_people_names_scores_and_scenarios(labelled_stream: Path) -> None:
+    arguments = ("--preset", "handbook", "--label", "TX_FRAUD", "--cold", "--test", "2026-01-08..2026-01-20")
+    done = backtest(str(labelled_stream), *arguments, "--budget", "7")
+    assert done.returncode == 0, done.stderr
+    for word in ("fused", "isolation forest", "perfect ranking", "P@7", "CP@100", "compromised_terminal"):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--label", "TX_FRAUD"], "--cold"),
+        (["--cold"], "--label"),
+        (["--cold", "--label", "NO_SUCH"], "NO_SUCH"),
+        (["--cold", "--label", "TX_FRAUD", "--test", "2026-01-40..2026-02-01"], "--test"),
+        (["--cold", "--label", "TX_FRAUD", "--test", "2020-01-01..2020-01-02"], "no transactions"),
+        (
+            ["--label", "TX_FRAUD", "--train", "2026-01-01..2026-01-09", "--test", "2026-01-10..2026-01-11"],
+            "2026-01-17",
+        ),
+        (["--label", "TX_FRAUD", "--train", "2026-01-01..2026-01-09"], "--test"),
+        (["--cold", "--label", "TX_FRAUD", "--budget", "0"], "--budget"),
+        (["--cold", "--label", "TX_FRAUD", "--delay", "soon"], "--delay"),
+    ],
+)
+def test_bad_input_gets_one_line_and_exit_code_2(arguments: list[str], word: str, labelled_stream: Path) -> None:
+    done = backtest(str(labelled_stream), "--preset", "handbook", *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert word in done.stderr
