@@ -1,9 +1,9 @@
 """A backtest: a file replayed in event time through the scorer that serves, and what its scores were worth."""
 
-from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import numpy as np
@@ -11,47 +11,27 @@ from numpy.typing import NDArray
 
 from data.engine_writes import ScoredTransaction
 from data.errors import SettingError
-from data.models import DeadLetterReason
+from data.models import DeadLetterReason, RuleType
 from data.timestamps import from_microseconds
+from engine.backtest_figures import ModelFigures, ScenarioFigures, figures, scenario_figures
 from engine.backtest_plan import BacktestPlan
+from engine.backtest_rows import Lessons, TestedRows
 from engine.decode import Decoded, Decoder, Rejection
-from engine.metrics import LabelledRows, at_daily_budget, auc_roc, average_precision, card_precision
+from engine.features import EventReader
+from engine.ranker import Ranker, train_ranker
+from engine.ranker_features import RankerFeatures
 from engine.records import Batch, Source
+from engine.rules import RuleHit
 from engine.scorer import Scorer
+from engine.scoring import Thresholds, fuse
 from engine.windows import ALLOWED_LATENESS_US
 
-CARDS_A_DAY: Final = 100
-"""The k of card precision@k, as in the published tables."""
-DAY_US: Final = 86_400_000_000
+ANOMALY_MODEL: Final = "isolation_forest"
+RANKER: Final = "gradient_boosting"
+RANKER_SEED: Final = 20_180_401
+LEARNT: Final = frozenset({RuleType.AMOUNT, RuleType.TIME, RuleType.MODEL})
+"""Rules of these types look at what the ranker has among its features."""
 UNNAMED_SCENARIO: Final = "fraud"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFigures:
-    """What one score was worth on the test rows; None where there is nothing to take a share of.
-
-    ``alerts_per_day`` is what its own alert threshold would have raised, the other figures at the budget are not bound
-    to a threshold. Card precision is at ``CARDS_A_DAY`` cards.
-    """
-
-    auc_roc: float | None
-    average_precision: float | None
-    card_precision_at_100: float | None
-    precision_at_budget: float | None
-    recall_at_budget: float | None
-    value_caught: float | None
-    alerts_per_day: float
-
-
-@dataclass(frozen=True, slots=True)
-class ScenarioFigures:
-    """What the fused score was worth against one kind of fraud: among it and honest rows, and within the budget."""
-
-    scenario: str
-    frauds: int
-    average_precision: float | None
-    recall_at_budget: float | None
-    value_caught: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,23 +60,6 @@ class BacktestResult:
     counts: Counts
 
 
-@dataclass(slots=True)
-class Recorded:
-    """Columns of labelled transactions, in order of arrival."""
-
-    time: "array[int]" = field(default_factory=lambda: array("q"))
-    card: "array[int]" = field(default_factory=lambda: array("q"))
-    amount: "array[float]" = field(default_factory=lambda: array("d"))
-    fraud: bytearray = field(default_factory=bytearray)
-    scenario: "array[int]" = field(default_factory=lambda: array("q"))
-    fused: "array[float]" = field(default_factory=lambda: array("d"))
-    anomaly: "array[float]" = field(default_factory=lambda: array("d"))
-    alerted: bytearray = field(default_factory=bytearray)
-
-    def __len__(self) -> int:
-        return len(self.time)
-
-
 class Backtest:
     """Replays a source through a scorer, and judges the scores. Belongs to one thread and one event loop.
 
@@ -112,7 +75,9 @@ class Backtest:
         scorer: Scorer,
         plan: BacktestPlan,
         label: str,
-        alert_threshold: float,
+        thresholds: Thresholds,
+        reader: EventReader,
+        now: datetime,
         report: Callable[[float | None, int], None],
     ) -> None:
         self._source = source
@@ -120,13 +85,17 @@ class Backtest:
         self._scorer = scorer
         self._plan = plan
         self._label = label
-        self._alert_threshold = alert_threshold
+        self._thresholds = thresholds
+        self._reader = reader
+        self._now = now
         self._report = report
         self._seen: set[str] = set()
         self._cards: dict[str, int] = {}
         self._scenarios: dict[str, int] = {UNNAMED_SCENARIO: 0}
         self._known_cards: set[int] = set()
-        self._tested = Recorded()
+        self._ranker_features = None if plan.cold else RankerFeatures(plan.delay_us)
+        self._tested = TestedRows()
+        self._lessons = Lessons()
         self._counts = dict.fromkeys(("records", "dead_letters", "duplicates", "late", "unlabelled"), 0)
         self._first: int | None = None
 
@@ -135,8 +104,8 @@ class Backtest:
 
         Raises:
             SourceError: the source cannot be read to its end.
-            SettingError: the label column holds something else than 0 and 1, or the test range has no transactions or
-                no fraud.
+            SettingError: the label column holds something else than 0 and 1, the test range has no transactions or no
+                fraud, or the train range has too few of either to learn from.
         """
         end = None if self._plan.test is None else self._plan.test.end + ALLOWED_LATENESS_US
         async with aclosing(self._source.batches(0)) as batches:
@@ -150,8 +119,9 @@ class Backtest:
     def _replay(self, batch: Batch) -> None:
         accepted = self._admit(batch)
         scored = self._scorer.score(accepted)
-        for decoded, row in zip(accepted, scored.transactions, strict=True):
-            self._record(decoded, row)
+        features: list[list[float]] = scored.features.tolist()
+        for decoded, row, own, hits in zip(accepted, scored.transactions, features, scored.hits, strict=True):
+            self._record(decoded, row, own, hits)
 
     def _admit(self, batch: Batch) -> list[Decoded]:
         """The transactions to score: each id once, as where they are stored."""
@@ -173,116 +143,126 @@ class Backtest:
         if rejection.reason is DeadLetterReason.INVALID_FIELD and rejection.detail.startswith(f"{self._label} "):
             raise SettingError(f"--label {rejection.detail}: name the column of ground truth")
 
-    def _record(self, decoded: Decoded, row: ScoredTransaction) -> None:
-        time = row.event_time
+    def _record(
+        self, decoded: Decoded, row: ScoredTransaction, own: Sequence[float], hits: tuple[RuleHit, ...]
+    ) -> None:
+        time, fraud = row.event_time, decoded.is_fraud
         if self._first is None:
             self._first = time
         if row.late:
             self._counts["late"] += 1
             return
-        if decoded.is_fraud is None:
+        features: tuple[float, ...] = ()
+        if self._ranker_features is not None:
+            features = self._ranker_features.observe(self._reader.of_transaction(decoded.transaction), own, fraud)
+        if fraud is None:
             self._counts["unlabelled"] += 1
             return
         card = self._cards.setdefault(row.card_id, len(self._cards))
-        if decoded.is_fraud and self._plan.reveals(time):
+        if fraud and self._plan.reveals(time):
             self._known_cards.add(card)
-        if not self._plan.tests(time):
-            return
+        if self._plan.trains(time):
+            self._lessons.features.extend(features)
+            self._lessons.fraud.append(fraud)
+        if self._plan.tests(time):
+            self._record_test(decoded, row, card, features, hits)
+
+    def _record_test(
+        self,
+        decoded: Decoded,
+        row: ScoredTransaction,
+        card: int,
+        features: tuple[float, ...],
+        hits: tuple[RuleHit, ...],
+    ) -> None:
         scenario = decoded.scenario or UNNAMED_SCENARIO
         rows = self._tested
-        rows.time.append(time)
+        rows.time.append(row.event_time)
         rows.card.append(card)
         rows.amount.append(row.amount_minor / 100)
-        rows.fraud.append(decoded.is_fraud)
+        rows.fraud.append(bool(decoded.is_fraud))
         rows.scenario.append(self._scenarios.setdefault(scenario, len(self._scenarios)))
         rows.fused.append(row.score)
         rows.anomaly.append(row.model_score)
-        rows.alerted.append(row.level_rank > 0)
+        rows.velocity.append(row.velocity)
+        rows.features.extend(features)
+        rows.hits.append(hits)
 
     def _judge(self) -> BacktestResult:
-        rows = self._tested
-        if not len(rows):
+        tested = self._tested
+        if not len(tested):
             raise SettingError(self._nothing_to_test())
-        card = np.array(rows.card, dtype=np.int64)
-        kept = ~np.isin(card, np.fromiter(self._known_cards, dtype=np.int64))
-        labelled = LabelledRows(
-            np.frombuffer(rows.fraud, dtype=np.bool_),
-            np.array(rows.amount),
-            np.array(rows.time, dtype=np.int64) // DAY_US,
-            card,
-        ).take(kept)
-        if not labelled.fraud.any():
+        if not self._plan.cold and not len(self._lessons):
+            raise SettingError(f"--train {self._plan.train} has no labelled transactions: {self._what_was_read()}")
+        labelled = tested.labelled()
+        kept = ~np.isin(labelled.card, np.fromiter(self._known_cards, dtype=np.int64))
+        rows = labelled.take(kept)
+        if not rows.fraud.any():
             raise SettingError(self._no_fraud())
-        budget = self._plan.budget
-        fused, anomaly = np.array(rows.fused)[kept], np.array(rows.anomaly)[kept]
-        alerted = np.frombuffer(rows.alerted, dtype=np.bool_)[kept]
+        anomaly = np.array(tested.anomaly)
+        fused = np.array(tested.fused)
+        models = {ANOMALY_MODEL: anomaly}
+        if not self._plan.cold:
+            ranked = self._train().score(tested.matrix())
+            models[RANKER] = ranked
+            fused = _fuse_ranked(ranked, tested.hits)
+        budget, low_score = self._plan.budget, self._thresholds.low_score
+        alerted = (fused >= low_score) | (np.array(tested.velocity) >= self._thresholds.low_velocity)
+        scenario = np.array(tested.scenario, dtype=np.int64)[kept]
         return BacktestResult(
-            fused=figures(labelled, fused, alerted, budget),
-            models={"isolation_forest": figures(labelled, anomaly, anomaly >= self._alert_threshold, budget)},
-            perfect=figures(labelled, labelled.fraud * (1.0 + labelled.amount), labelled.fraud, budget),
-            scenarios=scenario_figures(
-                labelled, fused, np.array(rows.scenario, dtype=np.int64)[kept], tuple(self._scenarios), budget
-            ),
-            train_rows=0,
-            test_rows=len(labelled),
-            test_frauds=int(labelled.fraud.sum()),
-            cards_left_out=len(np.unique(card[~kept])),
+            fused=figures(rows, fused[kept], alerted[kept], budget),
+            models={
+                name: figures(rows, score[kept], score[kept] >= low_score, budget) for name, score in models.items()
+            },
+            perfect=figures(rows, rows.fraud * (1.0 + rows.amount), rows.fraud, budget),
+            scenarios=scenario_figures(rows, fused[kept], scenario, tuple(self._scenarios), budget),
+            train_rows=len(self._lessons),
+            test_rows=len(rows),
+            test_frauds=int(rows.fraud.sum()),
+            cards_left_out=len(np.unique(labelled.card[~kept])),
             counts=Counts(**self._counts),
         )
+
+    def _train(self) -> Ranker:
+        train = self._plan.train
+        if train is None:
+            raise ValueError("a plan that is not cold has days to train on")
+        try:
+            return train_ranker(
+                self._lessons.matrix(),
+                np.frombuffer(self._lessons.fraud, dtype=np.bool_),
+                seed=RANKER_SEED,
+                trained_at=self._now,
+                data_from=from_microseconds(train.start),
+                data_to=from_microseconds(train.end - 1),
+            )
+        except ValueError as error:
+            raise SettingError(f"--train {train}: {error}") from None
 
     def _nothing_to_test(self) -> str:
         if self._first is None:
             return "there is no transaction in the file: nothing can be tested"
         if self._plan.test is None or self._counts["unlabelled"]:
             return f"no transaction to test on has a 0 or 1 in {self._label!r}: name the column of ground truth"
-        first, last = from_microseconds(self._first), from_microseconds(self._scorer.state.watermark)
-        return (
-            f"--test {self._plan.test} has no transactions: what was read of the file goes from {first:%Y-%m-%d} to "
-            f"{last:%Y-%m-%d}"
-        )
+        return f"--test {self._plan.test} has no transactions: {self._what_was_read()}"
+
+    def _what_was_read(self) -> str:
+        first, last = from_microseconds(self._first or 0), from_microseconds(self._scorer.state.watermark)
+        return f"what was read of the file goes from {first:%Y-%m-%d} to {last:%Y-%m-%d}"
 
     def _no_fraud(self) -> str:
         tested = "the file" if self._plan.test is None else f"--test {self._plan.test}"
         return f"{tested} has no fraud on cards that are not known for it yet: there is nothing to find"
 
 
-def figures(rows: LabelledRows, scores: NDArray[np.float64], alerted: NDArray[np.bool_], budget: int) -> ModelFigures:
-    """All figures of one score; ``scores`` and ``alerted`` are (rows,)."""
-    at_budget = at_daily_budget(rows, scores, budget)
-    return ModelFigures(
-        auc_roc=auc_roc(rows.fraud, scores),
-        average_precision=average_precision(rows.fraud, scores),
-        card_precision_at_100=card_precision(rows, scores, CARDS_A_DAY),
-        precision_at_budget=at_budget.precision,
-        recall_at_budget=at_budget.recall,
-        value_caught=at_budget.value_caught,
-        alerts_per_day=float(alerted.sum()) / len(np.unique(rows.day)),
-    )
+def _fuse_ranked(ranked: NDArray[np.float64], hits: Sequence[tuple[RuleHit, ...]]) -> NDArray[np.float64]:
+    """The ranker's probability in the place of the anomaly model's score, with the rules that know what it does not.
 
-
-def scenario_figures(
-    rows: LabelledRows,
-    scores: NDArray[np.float64],
-    scenario: NDArray[np.int64],
-    names: tuple[str, ...],
-    budget: int,
-) -> tuple[ScenarioFigures, ...]:
-    """The figures of each scenario that occurs, by name; ``scenario`` is the index of a fraud's name, (rows,)."""
-    result = []
-    for index, name in sorted(enumerate(names), key=lambda each: each[1]):
-        of_scenario = rows.fraud & (scenario == index)
-        if not of_scenario.any():
-            continue
-        mixed = of_scenario | ~rows.fraud
-        # The budget is spent on all rows, whatever fraud they are; only what it finds is counted by scenario.
-        at_budget = at_daily_budget(LabelledRows(of_scenario, rows.amount, rows.day, rows.card), scores, budget)
-        result.append(
-            ScenarioFigures(
-                scenario=name,
-                frauds=int(of_scenario.sum()),
-                average_precision=average_precision(of_scenario[mixed], scores[mixed]),
-                recall_at_budget=at_budget.recall,
-                value_caught=at_budget.value_caught,
-            )
-        )
-    return tuple(result)
+    The ranker has learnt what an amount, an hour and the anomaly model's features are worth, so that a rule on one of
+    them would count it twice.
+    """
+    fused = ranked.copy()
+    for index, of_row in enumerate(hits):
+        if of_row:
+            fused[index] = fuse(ranked[index], (hit for hit in of_row if hit.rule.type not in LEARNT))
+    return fused

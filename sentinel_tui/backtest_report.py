@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from engine.backtest import BacktestResult, ModelFigures
+from engine.backtest import BacktestResult
+from engine.backtest_figures import ModelFigures
 from engine.backtest_plan import BacktestPlan
 from screens.safe import clean
 from sentinel_tui.backtest_run import TimedResult

@@ -18,7 +18,7 @@ from engine.gazetteer import Gazetteer
 from engine.messages import EngineSnapshot, EngineState, SnapshotQueue
 from engine.pipeline import Clocks
 from engine.records import Source
-from sentinel_tui.runtime import StoppedError, load_or_train, new_scorer
+from sentinel_tui.runtime import StoppedError, load_or_train, new_scorer, thresholds_of
 from sentinel_tui.settings import Settings, data_folder
 
 
@@ -84,13 +84,16 @@ class BacktestRun:
             self._clocks.now(),
             lambda share: self._report(EngineState.TRAINING, share, 0),
         )
+        reader = EventReader(gazetteer)
         return Backtest(
             self._source,
             self._decoder,
-            new_scorer(self._settings, rules, EventReader(gazetteer), model),
+            new_scorer(self._settings, rules, reader, model),
             self._plan,
             self._label,
-            self._settings.FRAUD_SCORE_THRESHOLD,
+            thresholds_of(self._settings),
+            reader,
+            self._clocks.now(),
             lambda share, records: self._report(EngineState.RUNNING, share, records),
         )
 

@@ -165,10 +165,12 @@ def load_or_train(
 
 def new_scorer(settings: Settings, rules: tuple[Rule, ...], reader: EventReader, model: AnomalyModel) -> Scorer:
     """The detectors as the settings and the rules want them, around an empty memory."""
-    thresholds = Thresholds(
-        settings.FRAUD_SCORE_THRESHOLD, settings.VELOCITY_THRESHOLD, settings.VELOCITY_WINDOW_SECONDS
-    )
-    return Scorer(_new_state(settings, rules), reader, model, RuleSet(rules), thresholds)
+    return Scorer(_new_state(settings, rules), reader, model, RuleSet(rules), thresholds_of(settings))
+
+
+def thresholds_of(settings: Settings) -> Thresholds:
+    """Where the settings want alerts to start."""
+    return Thresholds(settings.FRAUD_SCORE_THRESHOLD, settings.VELOCITY_THRESHOLD, settings.VELOCITY_WINDOW_SECONDS)
 
 
 def _new_state(settings: Settings, rules: tuple[Rule, ...]) -> FeatureState:

@@ -4,7 +4,8 @@ import asyncio
 import csv
 from collections.abc import AsyncGenerator
 from contextlib import closing
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from data.engine_writes import EngineWriter
 from data.errors import SettingError
 from data.queries import recovery
 from data.store import Store
-from engine.backtest import Backtest, BacktestResult, figures
+from engine.backtest import Backtest, BacktestResult
+from engine.backtest_figures import figures
 from engine.backtest_plan import BacktestPlan, DateRange
 from engine.columns import preset
 from engine.decode import CsvDecoder
@@ -30,6 +32,7 @@ from engine.scorer import Scorer
 from engine.scoring import Thresholds
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
+READER = EventReader(Gazetteer())
 CLOCKS = Clocks(now=lambda: NOW, monotonic=lambda: 0.0)
 
 
@@ -73,7 +76,9 @@ class LinesSource:
 def run(file: Path, scorer: Scorer, plan: BacktestPlan, label: str = "TX_FRAUD") -> BacktestResult:
     source = LinesSource(file)
     decoder = CsvDecoder(preset("handbook").with_label(label), source.header)
-    return asyncio.run(Backtest(source, decoder, scorer, plan, label, 0.5, lambda share, records: None).run())
+    return asyncio.run(
+        Backtest(source, decoder, scorer, plan, label, Thresholds(), READER, NOW, lambda share, records: None).run()
+    )
 
 
 def test_figures_are_those_of_the_scores_that_the_pipeline_stores(
@@ -190,3 +195,62 @@ def test_a_file_without_labels_or_rows_is_refused_in_words(tmp_path: Path, score
     file.write_text(f"{header}\n1,2026-01-01T00:00:00Z,c,m,5,\n")
     with pytest.raises(SettingError, match="TX_FRAUD"):
         run(file, scorer, BacktestPlan(cold=True))
+
+
+SUPERVISED = BacktestPlan(cold=False, train=days(8, 14), delay=timedelta(days=3), test=days(18, 24), budget=10)
+
+
+def test_known_labels_find_what_no_amount_shows(
+    labelled_stream: Path, model: AnomalyModel, gazetteer: Gazetteer, store: Store
+) -> None:
+    result = run(labelled_stream, new_scorer(model, gazetteer, store), SUPERVISED)
+    cold = run(labelled_stream, new_scorer(model, gazetteer, store), replace(SUPERVISED, cold=True))
+    assert result.train_rows == 7 * 160
+    assert (result.test_rows, result.cards_left_out) == (cold.test_rows, cold.cards_left_out)
+    assert result.models["isolation_forest"] == cold.models["isolation_forest"]
+    assert set(result.models) == {"isolation_forest", "gradient_boosting"}
+    terminal = next(each for each in result.scenarios if each.scenario == "compromised_terminal")
+    terminal_cold = next(each for each in cold.scenarios if each.scenario == "compromised_terminal")
+    assert (terminal.average_precision or 0.0) > 3 * (terminal_cold.average_precision or 0.0)
+
+
+def test_what_is_not_known_at_the_test_cannot_change_its_ranking(
+    labelled_stream: Path, tmp_path: Path, model: AnomalyModel, gazetteer: Gazetteer, store: Store
+) -> None:
+    """With all labels from the last delay before the test's end on turned round, the ranking of honest rows is kept."""
+    plan = replace(SUPERVISED, test=days(18, 20))
+    turned = []
+    for line in labelled_stream.read_text().splitlines():
+        fields = line.split(",")
+        if "2026-01-18" <= fields[1] < "2026-01-22":
+            fields[5] = "0" if fields[5] == "1" else "1"
+        turned.append(",".join(fields))
+    file = tmp_path / "turned.csv"
+    file.write_text("\n".join(turned) + "\n")
+    before = run(labelled_stream, new_scorer(model, gazetteer, store), plan)
+    after = run(file, new_scorer(model, gazetteer, store), plan)
+    assert after.test_rows == before.test_rows
+    # The same scores under opposite truths: the areas add up to one.
+    areas = [(each.models["gradient_boosting"].auc_roc or 0.0) for each in (before, after)]
+    assert sum(areas) == pytest.approx(1.0)
+
+
+def test_a_train_range_without_data_is_refused_in_words(labelled_stream: Path, scorer: Scorer) -> None:
+    plan = replace(SUPERVISED, train=DateRange.parse("", "2025-12-01..2025-12-20"))
+    with pytest.raises(SettingError, match=r"--train 2025-12-01\.\.2025-12-20 has no labelled"):
+        run(labelled_stream, scorer, plan)
+
+
+def test_a_train_range_with_too_little_fraud_is_refused_in_words(
+    labelled_stream: Path, tmp_path: Path, scorer: Scorer
+) -> None:
+    honest = []
+    for line in labelled_stream.read_text().splitlines():
+        fields = line.split(",")
+        if "2026-01-08" <= fields[1] < "2026-01-15":
+            fields[5] = "0"
+        honest.append(",".join(fields))
+    file = tmp_path / "honest.csv"
+    file.write_text("\n".join(honest) + "\n")
+    with pytest.raises(SettingError, match="0 frauds among 1,120 transactions are too few"):
+        run(file, scorer, SUPERVISED)

@@ -36,6 +36,20 @@ def test_a_cold_backtest_prints_one_json_object_and_stores_nothing(labelled_stre
     assert not list(tmp_path.rglob("*.db"))
 
 
+def test_a_supervised_backtest_prints_each_model_and_the_same_figures_on_every_run(labelled_stream: Path) -> None:
+    arguments = ("--preset", "handbook", "--label", "TX_FRAUD", "--train", "2026-01-08..2026-01-14", "--delay", "3d",
+                 "--test", "2026-01-18..2026-01-24", "--json")  # fmt: skip
+    reports = []
+    for _ in range(2):
+        done = backtest(str(labelled_stream), *arguments)
+        assert done.returncode == 0, done.stderr
+        reports.append(json.loads(done.stdout) | {"seconds": None})
+    assert reports[0] == reports[1]
+    assert set(reports[0]["models"]) == {"isolation_forest", "gradient_boosting"}
+    assert reports[0]["train_rows"] == 1_120
+    assert reports[0]["average_precision"] > reports[0]["models"]["isolation_forest"]["average_precision"]
+
+
 def test_a_backtest_for_people_names_scores_and_scenarios(labelled_stream: Path) -> None:
     arguments = ("--preset", "handbook", "--label", "TX_FRAUD", "--cold", "--test", "2026-01-08..2026-01-20")
     done = backtest(str(labelled_stream), *arguments, "--budget", "7")
