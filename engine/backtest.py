@@ -203,6 +203,8 @@ class Backtest:
         fused = np.array(tested.fused)
         models = {ANOMALY_MODEL: anomaly}
         if not self._plan.cold:
+            # The source is read; how long the training takes is not known.
+            self._report(None, self._counts["records"])
             ranked = self._train().score(tested.matrix())
             models[RANKER] = ranked
             fused = _fuse_ranked(ranked, tested.hits)

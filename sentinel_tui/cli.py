@@ -200,7 +200,10 @@ def backtest(
     _log_to_file(settings)
     snapshots = SnapshotQueue()
     run = BacktestRun(source, decoder, columns.label, plan, settings, SYSTEM_CLOCKS, snapshots)
-    report = run_with_progress(run.run, run.stop, snapshots)
+    try:
+        report = run_with_progress(run.run, run.stop, snapshots)
+    except Interrupted:
+        raise Interrupted("stopped; nothing of a backtest is kept") from None
     if as_json_object:
         print(backtest_as_json(report))
     else:
@@ -223,8 +226,8 @@ def main() -> None:
         sys.exit(command.main(standalone_mode=True))
     except SentinelError as error:
         _fail(str(error))
-    except Interrupted:
-        print("stopped; what was scored is stored, and the same command goes on from there", file=sys.stderr)
+    except Interrupted as stopped:
+        print(str(stopped), file=sys.stderr)
         sys.exit(130)
     except KeyboardInterrupt:
         sys.exit(130)

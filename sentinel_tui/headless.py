@@ -29,7 +29,12 @@ Result = TypeVar("Result")
 
 
 class Interrupted(Exception):  # noqa: N818 - it is a stop that was asked for, not an error
-    """SIGINT, SIGTERM or SIGHUP ended the run after a whole batch."""
+    """SIGINT, SIGTERM or SIGHUP ended the run after a whole batch; its text says what became of the work."""
+
+    def __init__(
+        self, outcome: str = "stopped; what was scored is stored, and the same command goes on from there"
+    ) -> None:
+        super().__init__(outcome)
 
 
 def run_headless(run: EngineRun, job: Job, snapshots: SnapshotQueue) -> RunTotals:

@@ -1,8 +1,11 @@
 """The backtest command as a user runs it: its figures, its words, its exit code."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -56,6 +59,27 @@ def test_a_backtest_for_people_names_scores_and_scenarios(labelled_stream: Path)
     assert done.returncode == 0, done.stderr
     for word in ("fused", "isolation forest", "perfect ranking", "P@7", "CP@100", "compromised_terminal"):
         assert word in done.stdout
+
+
+def test_a_signal_ends_a_backtest_in_one_line(labelled_stream: Path) -> None:
+    header, *records = labelled_stream.read_bytes().splitlines(keepends=True)
+    command = [sys.executable, "-m", "sentinel_tui", "backtest", "-", "--preset", "handbook", "--label", "TX_FRAUD",
+               "--cold"]  # fmt: skip
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        # More than a pipe holds: it is written when the engine reads, and by then signals are looked after.
+        process.stdin.write(header + b"".join(records[:4_000]))
+        process.stdin.flush()
+        process.send_signal(signal.SIGTERM)
+        with suppress(BrokenPipeError):
+            while process.poll() is None:
+                process.stdin.write(records[-1])
+                process.stdin.flush()
+                time.sleep(0.05)
+        process.wait(60)
+        assert process.returncode == 130
+        assert process.stderr is not None
+        assert process.stderr.read().decode().splitlines() == ["stopped; nothing of a backtest is kept"]
 
 
 @pytest.mark.parametrize(
