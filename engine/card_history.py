@@ -15,7 +15,16 @@ UNUSUAL_RATIO: Final = 2.0
 FAR_RATIO: Final = 3.0
 UNUSUAL_KEPT: Final = 32
 
+AMOUNT_STEPS: Final = 24
+HIGHEST_AMOUNT_STEP: Final = 10.5
+RATIO_STEPS: Final = 30
+HIGHEST_RATIO_STEP: Final = 4.0
+"""Steps to a unit of a natural logarithm, and where they end. Boosting on histograms cuts a feature with more than 255
+values at its quantiles, so that the highest 0.4 %, where the fraud is, would look alike; with fewer values, it does
+not."""
+
 HISTORY_FEATURE_NAMES: Final = (
+    "amount_step",
     "amount_rank",
     "amount_over_median",
     "amount_over_highest",
@@ -28,9 +37,9 @@ HISTORY_FEATURE_NAMES: Final = (
     "days_since_far",
     "merchant_mean",
 )
-"""The rank is the share of the card's last 50 amounts that are lower. Ratios are logarithms of an amount over the
-median of those 50 before it; unusual is a ratio of 2 and more, far of 3 and more. Days are NaN without one. The
-merchant's mean is the logarithm of its winsorised mean amount."""
+"""The amount is the logarithm of one more. The rank is the share of the card's last 50 amounts that are lower. Ratios
+are logarithms of an amount over the median of those 50 before it; unusual is a ratio of 2 and more, far of 3 and more.
+Days are NaN without one. The merchant's mean is the logarithm of its winsorised mean amount."""
 
 _RATIO_TO_MEAN: Final = FEATURE_NAMES.index("amount_over_mean")
 
@@ -77,7 +86,14 @@ class HistoryState:
         else:
             ratio, rank, over_highest = exp(features[_RATIO_TO_MEAN]), nan, nan
         merchant_mean = self._merchant_mean(event)
-        row = (rank, log(max(ratio, 0.01)), over_highest, *_unusual(card, now), merchant_mean)
+        row = (
+            _step(min(log(1.0 + event.amount), HIGHEST_AMOUNT_STEP), AMOUNT_STEPS),
+            rank,
+            _step(max(-HIGHEST_RATIO_STEP, min(log(max(ratio, 0.01)), HIGHEST_RATIO_STEP)), RATIO_STEPS),
+            over_highest,
+            *_unusual(card, now),
+            merchant_mean,
+        )
         _remember(card, event.amount, ratio, now)
         return CardHistory(row, ratio)
 
@@ -89,6 +105,10 @@ class HistoryState:
         weight = max(1.0 / (count + 1.0), SLOWEST_LEARNING)
         self._merchants[event.merchant] = (count + 1.0, mean + weight * (clipped - mean))
         return log(max(mean, SMALLEST_AMOUNT)) if count else nan
+
+
+def _step(value: float, steps: int) -> float:
+    return round(value * steps) / steps
 
 
 def _unusual(card: _Card, now: float) -> tuple[float, ...]:

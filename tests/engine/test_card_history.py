@@ -2,6 +2,7 @@
 
 from math import isnan, log
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -76,3 +77,24 @@ def test_one_cards_amounts_say_nothing_of_anothers() -> None:
         first, second = observe(alone, day, 10.0 + day), observe(beside, day, 10.0 + day)
         assert first.ratio == second.ratio
         assert first.features[:-1] == pytest.approx(second.features[:-1], nan_ok=True)
+
+
+def test_amounts_and_ratios_have_fewer_values_than_a_histogram_has_bins() -> None:
+    state = HistoryState()
+    for day in range(10):
+        observe(state, day, 10.0)
+    steps: dict[str, set[float]] = {"amount_step": set(), "amount_over_median": set()}
+    for amount in np.random.default_rng(0).lognormal(4, 3, 10_000):
+        seen = named(observe(state, 11, float(amount)))
+        for name, values in steps.items():
+            values.add(seen[name])
+    assert all(100 < len(values) <= 255 for values in steps.values())
+
+
+def test_a_step_is_within_half_a_step_of_what_it_stands_for() -> None:
+    state = HistoryState()
+    for day in range(10):
+        observe(state, day, 10.0)
+    seen = named(observe(state, 11, 123.0))
+    assert seen["amount_step"] == pytest.approx(log(124.0), abs=0.5 / 24)
+    assert seen["amount_over_median"] == pytest.approx(log(12.3), abs=0.5 / 30)
