@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -34,7 +34,7 @@ LEARNT: Final = frozenset({RuleType.AMOUNT, RuleType.TIME, RuleType.MODEL})
 UNNAMED_SCENARIO: Final = "fraud"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Counts:
     """What the replay read. ``late`` and ``unlabelled`` rows took part in it, but are neither trained nor tested on."""
 
@@ -96,7 +96,7 @@ class Backtest:
         self._ranker_features = None if plan.cold else RankerFeatures(plan.delay_us)
         self._tested = TestedRows()
         self._lessons = Lessons()
-        self._counts = dict.fromkeys(("records", "dead_letters", "duplicates", "late", "unlabelled"), 0)
+        self._counts = Counts()
         self._first: int | None = None
 
     async def run(self) -> BacktestResult:
@@ -111,7 +111,7 @@ class Backtest:
         async with aclosing(self._source.batches(0)) as batches:
             async for batch in batches:
                 self._replay(batch)
-                self._report(self._source.fraction_read, self._counts["records"])
+                self._report(self._source.fraction_read, self._counts.records)
                 if end is not None and self._scorer.state.watermark >= end:
                     break
         return self._judge()
@@ -126,14 +126,14 @@ class Backtest:
     def _admit(self, batch: Batch) -> list[Decoded]:
         """The transactions to score: each id once, as where they are stored."""
         accepted: list[Decoded] = []
-        self._counts["records"] += len(batch.records)
+        self._counts.records += len(batch.records)
         for raw in batch.records:
             outcome = self._decoder.decode(raw)
             if isinstance(outcome, Rejection):
                 self._refuse_other_labels(outcome)
-                self._counts["dead_letters"] += 1
+                self._counts.dead_letters += 1
             elif outcome.transaction.transaction_id in self._seen:
-                self._counts["duplicates"] += 1
+                self._counts.duplicates += 1
             else:
                 self._seen.add(outcome.transaction.transaction_id)
                 accepted.append(outcome)
@@ -150,13 +150,13 @@ class Backtest:
         if self._first is None:
             self._first = time
         if row.late:
-            self._counts["late"] += 1
+            self._counts.late += 1
             return
         features: tuple[float, ...] = ()
         if self._ranker_features is not None:
             features = self._ranker_features.observe(self._reader.of_transaction(decoded.transaction), own, fraud)
         if fraud is None:
-            self._counts["unlabelled"] += 1
+            self._counts.unlabelled += 1
             return
         card = self._cards.setdefault(row.card_id, len(self._cards))
         if fraud and self._plan.reveals(time):
@@ -204,7 +204,7 @@ class Backtest:
         models = {ANOMALY_MODEL: anomaly}
         if not self._plan.cold:
             # The source is read; how long the training takes is not known.
-            self._report(None, self._counts["records"])
+            self._report(None, self._counts.records)
             ranked = self._train().score(tested.matrix())
             models[RANKER] = ranked
             fused = _fuse_ranked(ranked, tested.hits)
@@ -222,7 +222,7 @@ class Backtest:
             test_rows=len(rows),
             test_frauds=int(rows.fraud.sum()),
             cards_left_out=len(np.unique(labelled.card[~kept])),
-            counts=Counts(**self._counts),
+            counts=replace(self._counts),
         )
 
     def _train(self) -> Ranker:
@@ -244,7 +244,7 @@ class Backtest:
     def _nothing_to_test(self) -> str:
         if self._first is None:
             return "there is no transaction in the file: nothing can be tested"
-        if self._plan.test is None or self._counts["unlabelled"]:
+        if self._plan.test is None or self._counts.unlabelled:
             return f"no transaction to test on has a 0 or 1 in {self._label!r}: name the column of ground truth"
         return f"--test {self._plan.test} has no transactions: {self._what_was_read()}"
 
