@@ -207,7 +207,7 @@ class Backtest:
             self._report(None, self._counts.records)
             ranked = self._train().score(tested.matrix())
             models[RANKER] = ranked
-            fused = _fuse_ranked(ranked, tested.hits)
+            fused = _fuse_ranked(ranked, tested.hits, self._thresholds.low_score)
         budget, low_score = self._plan.budget, self._thresholds.low_score
         alerted = (fused >= low_score) | (np.array(tested.velocity) >= self._thresholds.low_velocity)
         scenario = np.array(tested.scenario, dtype=np.int64)[kept]
@@ -257,7 +257,9 @@ class Backtest:
         return f"{tested} has no fraud on cards that are not known for it yet: there is nothing to find"
 
 
-def _fuse_ranked(ranked: NDArray[np.float64], hits: Sequence[tuple[RuleHit, ...]]) -> NDArray[np.float64]:
+def _fuse_ranked(
+    ranked: NDArray[np.float64], hits: Sequence[tuple[RuleHit, ...]], low_score: float
+) -> NDArray[np.float64]:
     """The ranker's probability in the place of the anomaly model's score, with the rules that know what it does not.
 
     The ranker has learnt what an amount, an hour and the anomaly model's features are worth, so that a rule on one of
@@ -266,5 +268,5 @@ def _fuse_ranked(ranked: NDArray[np.float64], hits: Sequence[tuple[RuleHit, ...]
     fused = ranked.copy()
     for index, of_row in enumerate(hits):
         if of_row:
-            fused[index] = fuse(ranked[index], (hit for hit in of_row if hit.rule.type not in LEARNT))
+            fused[index] = fuse(ranked[index], (hit for hit in of_row if hit.rule.type not in LEARNT), low_score)
     return fused

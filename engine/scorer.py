@@ -76,7 +76,7 @@ class Scorer:
         ):
             transaction = decoded.transaction
             hits = self._rules.evaluate(Evidence(event, observation, transaction.location, model_score))
-            score = fuse(model_score, hits) if hits else model_score
+            score = fuse(model_score, hits, self._thresholds.low_score) if hits else model_score
             level = self._thresholds.level(score, observation.velocity)
             if hits:
                 hit_counts.update(hit.rule.id for hit in hits)

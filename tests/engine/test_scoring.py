@@ -11,7 +11,7 @@ from engine.scoring import Thresholds, fuse, rule_strength
 scores = st.floats(0, 1)
 
 
-def rule(type_: RuleType, weight: float) -> Rule:
+def rule(type_: RuleType, weight: float, action: RuleAction = RuleAction.ALERT) -> Rule:
     return Rule(
         id=f"{type_}-{weight}",
         name="a rule",
@@ -20,7 +20,7 @@ def rule(type_: RuleType, weight: float) -> Rule:
         window_seconds=60,
         parameter=None,
         weight=weight,
-        action=RuleAction.FLAG,
+        action=action,
         active=True,
         version=1,
         hits=0,
@@ -29,7 +29,12 @@ def rule(type_: RuleType, weight: float) -> Rule:
 
 
 hits = st.lists(
-    st.builds(lambda kind, weight: RuleHit(rule(kind, weight), 1.0), st.sampled_from(RuleType), st.floats(0, 10))
+    st.builds(
+        lambda kind, weight, action: RuleHit(rule(kind, weight, action), 1.0),
+        st.sampled_from(RuleType),
+        st.floats(0, 10),
+        st.sampled_from(RuleAction),
+    )
 )
 
 
@@ -77,19 +82,19 @@ def test_more_score_or_more_velocity_never_lowers_the_level(score: float, veloci
 
 @given(scores, hits)
 def test_fused_score_is_a_probability_and_no_evidence_lowers_it(score: float, found: list[RuleHit]) -> None:
-    fused = fuse(score, found)
+    fused = fuse(score, found, 0.5)
     assert 0.0 <= fused <= 1.0
     assert fused >= score - 1e-12
-    assert fuse(score, found[:-1]) <= fused + 1e-12
+    assert fuse(score, found[:-1], 0.5) <= fused + 1e-12
 
 
 @given(scores, hits)
 def test_the_same_fact_seen_by_two_rules_counts_once(score: float, found: list[RuleHit]) -> None:
-    assert fuse(score, found + found) == pytest.approx(fuse(score, found), abs=1e-12)
+    assert fuse(score, found + found, 0.5) == pytest.approx(fuse(score, found, 0.5), abs=1e-12)
 
 
 def test_a_rule_on_the_models_score_adds_nothing_to_a_higher_score() -> None:
-    assert fuse(0.9, [RuleHit(rule(RuleType.MODEL, 2.0), 0.9)]) == pytest.approx(0.9)
+    assert fuse(0.9, [RuleHit(rule(RuleType.MODEL, 2.0), 0.9)], 0.5) == pytest.approx(0.9)
 
 
 def test_weak_rules_alone_raise_no_alert_and_the_strongest_open_a_case() -> None:
@@ -114,3 +119,12 @@ def test_weak_rules_alone_raise_no_alert_and_the_strongest_open_a_case() -> None
 def test_a_threshold_out_of_range_is_refused_by_name(arguments: tuple[float, int, int], name: str) -> None:
     with pytest.raises(SettingError, match=name):
         Thresholds(*arguments)
+
+
+@given(scores, st.floats(0, 10))
+def test_a_flag_aggravates_what_alerts_without_it_and_moves_nothing_below(score: float, weight: float) -> None:
+    fused = fuse(score, [RuleHit(rule(RuleType.TIME, weight, RuleAction.FLAG), 1.0)], 0.5)
+    if score < 0.5:
+        assert fused == pytest.approx(score, abs=1e-12)
+    else:
+        assert fused == pytest.approx(1 - (1 - score) * (1 - rule_strength(weight)), abs=1e-12)
