@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from data.engine_writes import ScoredTransaction
+from data.batches import ScoredTransaction
 from data.errors import SettingError
 from data.models import DeadLetterReason, RuleType
 from data.timestamps import from_microseconds

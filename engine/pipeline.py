@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
-from data.engine_writes import BatchResult, Commit, DeadLetter, EngineWriter, KnownTransaction, PositionConflictError
+from data.batches import BatchResult, Commit, DeadLetter, KnownTransaction
+from data.engine_writes import EngineWriter, PositionConflictError
 from data.errors import StoreError
 from data.models import DeadLetterReason, RiskLevel
 from data.queries import recovery

@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from data.engine_writes import NewAlert, ScoredTransaction
+from data.batches import NewAlert, ScoredTransaction
 from data.models import CardBaseline, RiskLevel, RuleAction, TransactionStatus
 from data.timestamps import from_microseconds
 from engine import profiles

@@ -31,7 +31,7 @@ _FEATURES = {feature.name: feature for feature in FEATURES}
 
 REASON_COLUMNS: tuple[Column[Reason], ...] = (
     Column("Rule", 19, lambda reason: Cell(reason.rule, Tone.STRONG)),
-    Column("Value", 10, lambda reason: Cell(figures.quantity(reason.value)), right=True),
+    Column("Value", 10, lambda reason: Cell(_measured(reason)), right=True),
     Column("Threshold", 11, lambda reason: Cell(figures.quantity(reason.threshold), Tone.MUTED), right=True),
     Column("In words", 24, lambda reason: Cell(reason.text), grow=1, rank=1),
 )
@@ -245,3 +245,10 @@ def contribution_lines(contributions: Sequence[Contribution]) -> tuple[Contribut
         )
         for each in contributions
     )
+
+
+def _measured(reason: Reason) -> str:
+    """A reason's value; where the threshold is one of scores, cut as scores are everywhere else."""
+    if isinstance(reason.value, float) and isinstance(reason.threshold, float) and reason.threshold <= 1.0:
+        return figures.score(reason.value)
+    return figures.quantity(reason.value)

@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from data.engine_writes import BatchResult, Commit, EngineWriter
+from data.batches import BatchResult, Commit
+from data.engine_writes import EngineWriter
 from data.queries import recovery
 from data.store import Store
 from data.timestamps import to_microseconds

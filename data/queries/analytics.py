@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from data.engine_writes import LATENCY_BUCKETS_PER_DOUBLING
 from data.queries.dashboard import watermark
 from data.queries.rows import SECOND, day_of, money
+from data.rollups import LATENCY_BUCKETS_PER_DOUBLING
 from data.timestamps import from_microseconds, to_microseconds
 
 DAY_S = 86400

@@ -11,7 +11,8 @@ from typing import Any
 
 import orjson
 
-from data.engine_writes import BatchResult, Commit, DeadLetter, EngineWriter, NewAlert, ScoredTransaction
+from data.batches import BatchResult, Commit, DeadLetter, NewAlert, ScoredTransaction
+from data.engine_writes import EngineWriter
 from data.models import DeadLetterReason, RiskLevel
 from data.store import Store
 from data.timestamps import to_microseconds

@@ -12,18 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.engine_writes import (
-    MAX_DEAD_LETTER_BYTES,
-    UNCATEGORISED,
-    BatchResult,
-    EngineWriter,
-    KnownTransaction,
-    PositionConflictError,
-    ScoredTransaction,
-    latency_bucket,
-)
+from data.batches import MAX_DEAD_LETTER_BYTES, BatchResult, KnownTransaction, ScoredTransaction
+from data.engine_writes import EngineWriter, PositionConflictError
 from data.models import RiskLevel
 from data.queries.recovery import checkpoint, events_after, last_seq, next_offset
+from data.rollups import UNCATEGORISED, latency_bucket
 from data.timestamps import to_microseconds
 
 from .builders import DAY, HOUR, NOON, World, alert_on, batch_of, copy_of, dead_letter, scored

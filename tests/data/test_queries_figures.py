@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.engine_writes import UNCATEGORISED
 from data.models import DeadLetterReason, RiskLevel
 from data.queries.analytics import (
     CategoryFigures,
@@ -22,6 +21,7 @@ from data.queries.analytics import (
 )
 from data.queries.dashboard import dashboard_figures, hours_to_watermark, latest_transactions, watermark
 from data.queries.report import alert_totals, label_figures, source_totals
+from data.rollups import UNCATEGORISED
 
 from .builders import DAY, HOUR, MINUTE, NOON, World, copy_of, dead_letter, scored
 

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data.engine_writes import BatchResult, Commit, EngineWriter
+from data.batches import BatchResult, Commit
+from data.engine_writes import EngineWriter
 from data.errors import SourceError, StoreError
 from data.queries import recovery
 from data.store import Store
