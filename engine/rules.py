@@ -160,7 +160,7 @@ def explain(hit: RuleHit, observation: Observation) -> Reason:
                 f"the rule starts at {rule.threshold:.0f}"
             )
         case RuleType.MODEL:
-            text = f"model score {value:.2f}; the rule starts at {rule.threshold:.2f}"
+            text = f"the model's score reaches {rule.threshold:.2f}, where the rule starts"
         case RuleType.TRAVEL:
             text = (
                 f"{observation.travel_km:,.0f} km in {observation.travel_s / 60:.0f} min is {value:,.0f} km/h; "

@@ -110,7 +110,7 @@ def reasons_of(
         reasons.append(_model_reason(model_score, thresholds, alert_share, calibrated_on))
     alone = max((rule_strength(hit.rule.weight) for hit in hits), default=0.0)
     if score >= thresholds.low_score > max(alone, model_score):
-        reasons.append(_combined_reason(score, model_score, thresholds))
+        reasons.append(_combined_reason(score, thresholds))
     return tuple(reasons)
 
 
@@ -138,14 +138,11 @@ def _model_reason(model_score: float, thresholds: Thresholds, alert_share: float
     )
 
 
-def _combined_reason(score: float, model_score: float, thresholds: Thresholds) -> Reason:
+def _combined_reason(score: float, thresholds: Thresholds) -> Reason:
     return Reason(
         code=COMBINED_CODE,
         rule="Combined evidence",
         value=round(score, 6),
         threshold=thresholds.low_score,
-        text=(
-            f"no single sign suffices; with the model's {model_score:.2f} they add up to {score:.2f}, "
-            f"and alerts start at {thresholds.low_score:.2f}"
-        ),
+        text=f"no single sign suffices; with the model's score they add up to over {thresholds.low_score:.2f}",
     )

@@ -104,7 +104,7 @@ def test_every_reason_names_the_rule_the_value_and_the_threshold() -> None:
     assert reasons["high_amount"].text == "amount 9,999.00; the rule starts at 5,000.00"
     assert reasons["night_hours"].text == "at 03:00 UTC; the rule covers 02:00-05:00"
     assert reasons["card_testing"].text == "4 amounts of at most 2.00 in 10 minutes; the rule starts at 3"
-    assert reasons["model_score"].text == "model score 0.90; the rule starts at 0.80"
+    assert reasons["model_score"].text == "the model's score reaches 0.80, where the rule starts"
     assert reasons["impossible_travel"].text == "1,000 km in 30 min is 2,000 km/h; the rule allows 1,000"
     for reason in reasons.values():
         assert reason.rule
