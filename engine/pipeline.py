@@ -248,7 +248,7 @@ class Pipeline:
             return
         self._last_snapshot = now
         progress = self._progress
-        p50, p95, p99 = self._latency.percentiles(0.50, 0.95, 0.99)
+        p50, p95, p99 = self._latency.recent(0.50, 0.95, 0.99)
         watermark = self._scorer.state.watermark
         self._snapshots.put(
             EngineSnapshot(
@@ -297,7 +297,7 @@ class Pipeline:
     def _totals(self) -> RunTotals:
         progress = self._progress
         started = progress.last_commit if progress.first_arrival is None else progress.first_arrival
-        p50, p95, p99 = self._latency.percentiles(0.50, 0.95, 0.99)
+        p50, p95, p99 = self._latency.whole(0.50, 0.95, 0.99)
         return RunTotals(
             records=progress.records,
             transactions=progress.transactions,

@@ -41,7 +41,7 @@ from engine.rules import RuleSet
 from engine.scorer import Scorer
 from engine.scoring import Thresholds
 from engine.training import SAMPLES_PER_TREE, TREES, train_on_simulated_traffic, warm_up
-from sentinel_tui.runtime import SYSTEM_CLOCKS
+from sentinel_tui.runtime import SYSTEM_CLOCKS, settle_garbage_collector
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 SEED = 7
@@ -111,6 +111,7 @@ def run_bench(size: BenchSize, progress: Callable[[str], None]) -> BenchFigures:
     gazetteer = Gazetteer()
     model = train_on_simulated_traffic(_new_state(), gazetteer, START, lambda _: None)
     subject = _Subject(gazetteer, model, size.transactions)
+    settle_garbage_collector()
     progress("pipeline and floor, in turn")
     rates = [(subject.pipeline_rate(), subject.floor_rate()) for _ in range(ROUNDS)]
     progress("decoding, scoring and committing, alone")
