@@ -1,6 +1,7 @@
 """Timestamps: any ISO 8601 text or epoch seconds in, UTC inside, microseconds since the epoch in the store."""
 
 import re
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -58,10 +59,8 @@ def _from_epoch_seconds(seconds: float) -> datetime:
 def _parse_text(text: str) -> datetime:
     if _EPOCH_TEXT.match(text):
         return _from_epoch_seconds(float(text))
-    try:
+    with suppress(ValueError):
         return datetime.fromisoformat(text)
-    except ValueError:
-        pass
     try:
         return datetime.fromisoformat(_without_rare_forms(text))
     except (ValueError, OverflowError):

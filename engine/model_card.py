@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Annotated, Any, Self
 
@@ -54,10 +54,7 @@ class ModelCard(_Record):
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
-        if self.data_from > self.data_to:
-            raise ValueError("the data end before they start")
-        if self.features_sha256 != features_digest(self.features):
-            raise ValueError("the features do not match their digest")
+        check_training_data(self.data_from, self.data_to, self.features, self.features_sha256)
         return self
 
     @property
@@ -69,6 +66,18 @@ class ModelCard(_Record):
     def rows(self) -> int:
         """All rows that the training was given."""
         return self.training_rows + self.calibration_rows
+
+
+def check_training_data(data_from: datetime, data_to: datetime, features: tuple[str, ...], digest: str) -> None:
+    """Check what the card of any model says of the data that it was trained on.
+
+    Raises:
+        ValueError: the data end before they start, or ``digest`` is not that of the features.
+    """
+    if data_from > data_to:
+        raise ValueError("the data end before they start")
+    if digest != features_digest(features):
+        raise ValueError("the features do not match their digest")
 
 
 def features_digest(names: Iterable[str]) -> str:

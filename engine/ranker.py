@@ -15,7 +15,7 @@ from pydantic_core import from_json
 
 from engine import model_file
 from engine.boosting import FlattenedBoosting
-from engine.model_card import Count, Sha256, UtcTime, content_digest, features_digest
+from engine.model_card import Count, Sha256, UtcTime, check_training_data, content_digest, features_digest
 from engine.model_file import ModelFile, unusable
 from engine.ranker_features import RANKER_FEATURE_NAMES
 
@@ -55,10 +55,7 @@ class RankerCard(BaseModel):
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
-        if self.data_from > self.data_to:
-            raise ValueError("the data end before they start")
-        if self.features_sha256 != features_digest(self.features):
-            raise ValueError("the features do not match their digest")
+        check_training_data(self.data_from, self.data_to, self.features, self.features_sha256)
         return self
 
     @property
