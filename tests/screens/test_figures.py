@@ -75,3 +75,10 @@ def test_quantities_keep_text_and_lose_empty_decimals() -> None:
     assert figures.quantity("22:15") == "22:15"
     assert figures.quantity(1_500.0, "km/h") == "1,500 km/h"
     assert figures.quantity(0.8134) == "0.81"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(None, "–"), (0.84, "0.8"), (9.94, "9.9"), (9.95, "10"), (92.7, "93"), (1234.5, "1,234")]
+)
+def test_milliseconds_are_short_enough_for_three_to_fit_a_tile(value: float | None, shown: str) -> None:
+    assert figures.milliseconds(value) == shown
