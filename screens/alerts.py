@@ -122,7 +122,8 @@ class AlertsScreen(DataScreen[None]):
         )
         pill = self.query_one("#alert-pill", Block)
         pill.set_class(page.newer > 0, "-shown")
-        pill.show(safe.text(f" ▲ {integer(page.newer)} new — press n "))
+        if page.newer:
+            pill.show(safe.text(f" ▲ {integer(page.newer)} new — press n "))
         self.offer(self._following, page.has_older, bool(page.rows))
 
 

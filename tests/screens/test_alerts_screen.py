@@ -63,7 +63,7 @@ async def test_n_goes_to_the_newest_and_follows_again(world: World) -> None:
         records = records_of(app, LIST)
         assert records.cursor_line == 0
         assert records.cursor_key == max(row.id for row in records.records)
-        assert "press n" not in screen_text(app)
+        await until(pilot, lambda: "press n" not in screen_text(app))
         world.alert(2)
         await until(pilot, lambda: records.cursor_line == 2)
 
