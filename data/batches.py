@@ -32,6 +32,10 @@ class ScoredTransaction(NamedTuple):
     late: int
     is_fraud: int | None
     scenario: str | None
+    amount_ratio: float | None
+    """The amount over the card's usual one, as it was before; 1 where it was not above it."""
+    challenger_score: float | None
+    """The fused score that the challenger would have given; None where there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,18 @@ class BatchResult:
     latency_us: int
     """From the records' arrival at the source to the commit being started, per transaction."""
     checkpoint: bytes | None = None
+    taken_in: "TakenIn | None" = None
+    """What analysts had decided that the batch's scores took into account for the first time."""
+    review_sample: Sequence[int] = ()
+    """Indices of transactions without an alert that are offered for review."""
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """How far the engine has followed the labels and the roles of models: the highest id of each."""
+
+    label_id: int
+    role_id: int
 
 
 @dataclass(frozen=True, slots=True)

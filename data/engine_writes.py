@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from data.batches import MAX_DEAD_LETTER_BYTES, BatchResult, Commit, KnownTransaction, ScoredTransaction
+from data.batches import MAX_DEAD_LETTER_BYTES, BatchResult, Commit, KnownTransaction, ScoredTransaction, TakenIn
 from data.case_opening import CaseOpener, CaseTrigger
 from data.errors import StoreError
 from data.models import RiskLevel
@@ -13,6 +13,10 @@ from data.store import Store
 from data.timestamps import to_microseconds
 
 _IDS_PER_LOOKUP = 500
+_INSERT_TRANSACTION = (
+    f"INSERT INTO transactions (seq, source_id, {', '.join(ScoredTransaction._fields)}) "  # noqa: S608 - names of this program
+    f"VALUES (?, ?{', ?' * len(ScoredTransaction._fields)})"
+)
 
 
 class PositionConflictError(StoreError):
@@ -50,6 +54,11 @@ class EngineWriter:
             known.update((row[0], KnownTransaction(*row[1:])) for row in rows)
         return known
 
+    def save_origin(self, state: bytes) -> None:
+        """Store the state that the engine had before the first transaction, for trainings to start from."""
+        with self._store.transaction(self._connection):
+            self._connection.execute("INSERT INTO engine_origin VALUES (1, ?) ON CONFLICT DO NOTHING", (state,))
+
     def save_checkpoint(self, seq: int, state: bytes, now: datetime) -> None:
         """Store the engine's state as of transaction ``seq`` (0: before the first)."""
         with self._store.transaction(self._connection):
@@ -75,6 +84,10 @@ class EngineWriter:
             self._connection.executemany(
                 "UPDATE rules SET hits = hits + ? WHERE id = ?",
                 [(hits, rule_id) for rule_id, hits in batch.rule_hits.items()],
+            )
+            self._take_in(first_seq - 1, batch.taken_in)
+            self._connection.executemany(
+                "INSERT INTO review_sample VALUES (?)", [(first_seq + index,) for index in batch.review_sample]
             )
             if batch.checkpoint is not None:
                 self._write_checkpoint(last_seq, batch.checkpoint, now)
@@ -112,10 +125,8 @@ class EngineWriter:
         return int(self._connection.execute("SELECT coalesce(max(seq), 0) FROM transactions").fetchone()[0])
 
     def _insert_transactions(self, first_seq: int, transactions: Sequence[ScoredTransaction], source_id: int) -> int:
-        marks = ",".join("?" * (2 + len(ScoredTransaction._fields)))
         self._connection.executemany(
-            f"INSERT INTO transactions VALUES ({marks})",  # noqa: S608 - only question marks are put in
-            [(seq, *row, source_id) for seq, row in enumerate(transactions, start=first_seq)],
+            _INSERT_TRANSACTION, [(seq, source_id, *row) for seq, row in enumerate(transactions, start=first_seq)]
         )
         return first_seq + len(transactions) - 1
 
@@ -176,6 +187,18 @@ class EngineWriter:
                 )
                 for letter in batch.dead_letters
             ],
+        )
+
+    def _take_in(self, scored_seq: int, taken_in: TakenIn | None) -> None:
+        """Note after which transaction the engine knew, so that a restart knows at the same one."""
+        if taken_in is None:
+            return
+        self._connection.execute(
+            "UPDATE labels SET applied_seq = ? WHERE applied_seq IS NULL AND id <= ?", (scored_seq, taken_in.label_id)
+        )
+        self._connection.execute(
+            "UPDATE model_roles SET applied_seq = ? WHERE applied_seq IS NULL AND id <= ?",
+            (scored_seq, taken_in.role_id),
         )
 
     def _write_checkpoint(self, seq: int, state: bytes, now: datetime) -> None:

@@ -100,6 +100,21 @@ class Disposition(StrEnum):
     CUSTOMER_ERROR = "customer_error"
 
 
+class LabelSource(StrEnum):
+    """Who said that a transaction was fraud, or was not."""
+
+    CHARGEBACK = "chargeback"
+    DISPOSITION = "disposition"
+    REVIEW = "review"
+
+
+class ModelRole(StrEnum):
+    """The champion decides; the challenger scores beside it, and nothing follows from its scores."""
+
+    CHAMPION = "champion"
+    CHALLENGER = "challenger"
+
+
 class CommentVisibility(StrEnum):
     INTERNAL = "internal"
     CUSTOMER = "customer"

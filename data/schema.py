@@ -377,6 +377,100 @@ def m0001_first_schema(db: Database) -> None:
     db.table("rules").insert_all({**dict(zip(columns, rule, strict=True)), "active": 1} for rule in DEFAULT_RULES)
 
 
+_LABELS = """
+CREATE TABLE labels (
+    id INTEGER PRIMARY KEY,
+    transaction_seq INTEGER NOT NULL REFERENCES transactions (seq),
+    fraud INTEGER CHECK (fraud IN (0, 1)),
+    known_at INTEGER NOT NULL,
+    source TEXT NOT NULL CHECK (source IN ('chargeback', 'disposition', 'review')),
+    actor TEXT NOT NULL,
+    added_at INTEGER NOT NULL,
+    applied_seq INTEGER
+)
+"""
+
+_CURRENT_LABELS = """
+CREATE VIEW current_labels AS
+SELECT * FROM labels AS latest WHERE fraud IS NOT NULL
+    AND id = (SELECT max(id) FROM labels WHERE transaction_seq = latest.transaction_seq)
+"""
+
+_REVIEW_SAMPLE = "CREATE TABLE review_sample (transaction_seq INTEGER PRIMARY KEY REFERENCES transactions (seq))"
+
+_MODELS = """
+CREATE TABLE models (
+    id INTEGER PRIMARY KEY,
+    version TEXT NOT NULL UNIQUE,
+    card TEXT NOT NULL,
+    file TEXT NOT NULL,
+    figures TEXT NOT NULL,
+    trained_by TEXT NOT NULL,
+    trained_at INTEGER NOT NULL
+)
+"""
+
+_MODEL_ROLES = """
+CREATE TABLE model_roles (
+    id INTEGER PRIMARY KEY,
+    role TEXT NOT NULL CHECK (role IN ('champion', 'challenger')),
+    model_id INTEGER REFERENCES models (id),
+    actor TEXT NOT NULL,
+    decided_at INTEGER NOT NULL,
+    applied_seq INTEGER
+)
+"""
+
+_RANKER_MEMORY = """
+CREATE TABLE ranker_memory (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    seq INTEGER NOT NULL,
+    state BLOB NOT NULL
+)
+"""
+
+_ENGINE_ORIGIN = "CREATE TABLE engine_origin (id INTEGER PRIMARY KEY CHECK (id = 1), state BLOB NOT NULL)"
+
+_AUDIT_LOG = """
+CREATE TABLE audit_log (
+    id INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    actor TEXT NOT NULL,
+    action TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    before TEXT,
+    after TEXT,
+    previous_hash TEXT NOT NULL,
+    hash TEXT NOT NULL
+)
+"""
+
+
+@migrations()
+def m0002_labels_and_models(db: Database) -> None:
+    """Labels, the models that learn from them, and who decided what.
+
+    Labels and roles are appended, never changed: the latest row of a transaction, or of a role, holds, and one without
+    a value takes it back. ``applied_seq`` is the last transaction that the engine had scored when it took the row in.
+    """
+    statements = (
+        _LABELS,
+        _CURRENT_LABELS,
+        _REVIEW_SAMPLE,
+        _MODELS,
+        _MODEL_ROLES,
+        _RANKER_MEMORY,
+        _ENGINE_ORIGIN,
+        _AUDIT_LOG,
+        "CREATE INDEX labels_by_transaction ON labels (transaction_seq, id)",
+        "CREATE INDEX labels_to_apply ON labels (id) WHERE applied_seq IS NULL",
+        "ALTER TABLE transactions ADD COLUMN amount_ratio REAL",
+        "ALTER TABLE transactions ADD COLUMN challenger_score REAL",
+    )
+    for statement in statements:
+        db.execute(statement)
+
+
 def migrate(db: Database, path: str) -> None:
     """Bring a database up to this program's schema.
 

@@ -327,7 +327,7 @@ def recover(
             log.warning("%s: the memory is rebuilt from stored transactions", error)
     expected = max(recovery.last_seq(writer.connection) - seq, 1)
     replayed = 0
-    events = (reader.event(*stored) for stored in recovery.events_after(writer.connection, seq))
+    events = (reader.event(*stored[1:]) for stored in recovery.events_after(writer.connection, seq))
     while chunk := list(islice(events, RECOVERY_CHUNK)):
         scorer.learn(chunk)
         replayed += len(chunk)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import exp
 from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
@@ -16,12 +17,13 @@ from data.models import CardBaseline, RiskLevel, RuleAction, TransactionStatus
 from data.timestamps import from_microseconds
 from engine import profiles
 from engine.decode import Decoded
-from engine.features import FEATURES, Event, EventReader, FeatureState, Observation
+from engine.features import FEATURE_NAMES, FEATURES, Event, EventReader, FeatureState, Observation
 from engine.model import AnomalyModel
 from engine.rules import Evidence, RuleHit, RuleSet
 from engine.scoring import HONEST_TRAFFIC, OWN_TRAFFIC, Thresholds, fuse, reasons_of
 
 TOP_CONTRIBUTIONS = 5
+_AMOUNT_OVER_MEAN = FEATURE_NAMES.index("amount_over_mean")
 EXPERIENCED = 5.0
 """Transactions of a card from which its baseline says something, so that a site is not judged by its first day."""
 
@@ -197,6 +199,8 @@ def _row(
         int(observation.late),
         None if decoded.is_fraud is None else int(decoded.is_fraud),
         decoded.scenario,
+        exp(observation.features[_AMOUNT_OVER_MEAN]),
+        None,
     )
 
 

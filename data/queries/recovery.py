@@ -10,6 +10,7 @@ from data.models import Rule, RuleAction, RuleType
 class StoredEvent(NamedTuple):
     """The fields of a stored transaction that the engine's memory is made of; cents and microseconds."""
 
+    seq: int
     card_id: str
     amount_minor: int
     event_time: int
@@ -47,11 +48,65 @@ def last_seq(reader: sqlite3.Connection) -> int:
 def events_after(reader: sqlite3.Connection, seq: int) -> Iterator[StoredEvent]:
     """The transactions after a sequence number, in the order in which they were scored."""
     rows = reader.execute(
-        "SELECT card_id, amount_minor, event_time, location, latitude, longitude, merchant_id, merchant_category "
+        "SELECT seq, card_id, amount_minor, event_time, location, latitude, longitude, merchant_id, merchant_category "
         "FROM transactions WHERE seq > ? ORDER BY seq",
         (seq,),
     )
     return (StoredEvent(*row) for row in rows)
+
+
+class StoredLabel(NamedTuple):
+    """A label with what the engine needs of its transaction; times in microseconds.
+
+    ``fraud`` None takes back what was said of the transaction before. ``was_fraud`` is what that was. ``applied_seq``
+    is the last transaction that had been scored when the engine took it in, None where it has not.
+    """
+
+    id: int
+    fraud: bool | None
+    known_at: int
+    applied_seq: int | None
+    was_fraud: bool
+    transaction_seq: int
+    card_id: str
+    merchant_id: str | None
+    event_time: int
+    amount_ratio: float | None
+    location: str | None
+    latitude: float | None
+    longitude: float | None
+    merchant_category: str | None
+
+
+_LABELS = """
+SELECT l.id, l.fraud, l.known_at, l.applied_seq,
+    coalesce((SELECT fraud FROM labels WHERE transaction_seq = l.transaction_seq AND id < l.id
+        ORDER BY id DESC LIMIT 1), 0),
+    t.seq, t.card_id, t.merchant_id, t.event_time, t.amount_ratio, t.location, t.latitude, t.longitude,
+    t.merchant_category
+FROM labels l JOIN transactions t ON t.seq = l.transaction_seq
+"""
+
+
+def _stored_labels(rows: sqlite3.Cursor) -> Iterator[StoredLabel]:
+    for row in rows:
+        yield StoredLabel(row[0], None if row[1] is None else bool(row[1]), row[2], row[3], bool(row[4]), *row[5:])
+
+
+def labels_to_apply(reader: sqlite3.Connection) -> Iterator[StoredLabel]:
+    """The labels that the engine has not taken in yet, in the order in which they were given."""
+    return _stored_labels(reader.execute(f"{_LABELS} WHERE l.applied_seq IS NULL ORDER BY l.id"))
+
+
+def labels_applied_since(reader: sqlite3.Connection, seq: int) -> Iterator[StoredLabel]:
+    """The labels that the engine took in when it had scored transaction ``seq`` or a later one, in that order."""
+    return _stored_labels(reader.execute(f"{_LABELS} WHERE l.applied_seq >= ? ORDER BY l.applied_seq, l.id", (seq,)))
+
+
+def origin(reader: sqlite3.Connection) -> bytes | None:
+    """The engine's state before the first transaction, where it was not empty."""
+    row = reader.execute("SELECT state FROM engine_origin").fetchone()
+    return None if row is None else bytes(row[0])
 
 
 def rules(reader: sqlite3.Connection) -> tuple[Rule, ...]:

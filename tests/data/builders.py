@@ -66,6 +66,8 @@ def scored(transaction_id: str, card: str = "card-1", at: datetime = NOON, **cha
         "late": 0,
         "is_fraud": None,
         "scenario": None,
+        "amount_ratio": 1.0,
+        "challenger_score": None,
     }
     return ScoredTransaction(**values | changes)
 

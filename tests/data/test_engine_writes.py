@@ -68,9 +68,11 @@ def test_a_batch_is_stored_whole(world: World) -> None:
         next_offset=6,
     )
     assert (commit.last_seq, commit.cases_opened, len(commit.alert_ids)) == (2, 1, 1)
-    found = world.reader.execute("SELECT * FROM transactions ORDER BY seq").fetchall()
     (source_id,) = world.reader.execute("SELECT id FROM source_positions").fetchone()
-    assert found == [(1, *rows[0], source_id), (2, *rows[1], source_id)]
+    found = world.reader.execute("SELECT * FROM transactions ORDER BY seq")
+    names = [name for name, *_ in found.description]
+    stored = [dict(zip(names, row, strict=True)) for row in found]
+    assert stored == [{"seq": n, "source_id": source_id, **row._asdict()} for n, row in enumerate(rows, start=1)]
     positions = "SELECT source, partition, next_offset, watermark, duplicates, updated_at FROM source_positions"
     assert world.reader.execute(positions).fetchall() == [(*SOURCE, 6, rows[0].event_time, 3, to_microseconds(NOON))]
     assert world.reader.execute("SELECT hits FROM rules WHERE id = 'high_amount'").fetchone() == (2,)

@@ -69,6 +69,8 @@ def transaction(number: int, at: datetime, level: RiskLevel | None = None, **cha
         "late": 0,
         "is_fraud": None,
         "scenario": None,
+        "amount_ratio": 1.0,
+        "challenger_score": None,
     }
     return ScoredTransaction(**values | changes)
 

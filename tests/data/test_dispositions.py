@@ -1,0 +1,96 @@
+import pytest
+
+from data import audit
+from data.dispositions import ChangedMeanwhileError, ContradictedError, DispositionWriter
+from data.label_writes import GivenLabel, LabelWriter
+from data.models import AlertStatus, Disposition, LabelSource, RiskLevel
+from data.queries.alerts import alert
+from data.timestamps import to_microseconds
+
+from .builders import HOUR, NOON, World, scored
+
+LATER = NOON + HOUR
+
+
+def label(world: World, seq: int = 1) -> tuple[int, str] | None:
+    return world.reader.execute("SELECT fraud, source FROM current_labels WHERE transaction_seq = ?", (seq,)).fetchone()
+
+
+def chargeback(world: World, fraud: bool) -> None:
+    given = [GivenLabel(1, "t-1", fraud, to_microseconds(LATER))]
+    list(LabelWriter(world.store, "bank").add(given, LabelSource.CHARGEBACK, LATER))
+
+
+@pytest.mark.parametrize(
+    ("disposition", "status", "fraud"),
+    [
+        (Disposition.CONFIRMED_FRAUD, AlertStatus.RESOLVED, (1, "disposition")),
+        (Disposition.FALSE_POSITIVE, AlertStatus.FALSE_POSITIVE, (0, "disposition")),
+        (Disposition.CUSTOMER_ERROR, AlertStatus.RESOLVED, (0, "disposition")),
+        (Disposition.INCONCLUSIVE, AlertStatus.RESOLVED, None),
+    ],
+)
+def test_a_disposition_is_a_label_and_taking_it_back_takes_the_label_back(
+    world: World, disposition: Disposition, status: AlertStatus, fraud: tuple[int, str] | None
+) -> None:
+    world.add(scored("t-1", level=RiskLevel.LOW))
+    writer = DispositionWriter(world.store, "ana")
+    writer.dispose_alert(1, 1, disposition, LATER)
+    settled = alert(world.reader, 1)
+    assert settled is not None
+    assert (settled.status, settled.disposition, settled.version) == (status, disposition, 2)
+    assert label(world) == fraud
+    writer.dispose_alert(1, 2, None, LATER)
+    reopened = alert(world.reader, 1)
+    assert reopened is not None
+    assert (reopened.status, reopened.disposition) == (AlertStatus.NEW, None)
+    assert label(world) is None
+    assert [entry.act.after for entry in audit.latest_entries(world.reader, 9)] == [None, disposition.value]
+
+
+def test_a_lost_race_writes_nothing(world: World) -> None:
+    world.add(scored("t-1", level=RiskLevel.LOW))
+    DispositionWriter(world.store, "ana").dispose_alert(1, 1, Disposition.FALSE_POSITIVE, LATER)
+    with pytest.raises(ChangedMeanwhileError, match="alert 1 was changed"):
+        DispositionWriter(world.store, "bob").dispose_alert(1, 1, Disposition.CONFIRMED_FRAUD, LATER)
+    assert label(world) == (0, "disposition")
+
+
+def test_an_analyst_does_not_overrule_a_chargeback_but_may_agree_with_it(world: World) -> None:
+    world.add(scored("t-1", level=RiskLevel.LOW))
+    chargeback(world, fraud=True)
+    writer = DispositionWriter(world.store, "ana")
+    with pytest.raises(ContradictedError, match="was fraud"):
+        writer.dispose_alert(1, 1, Disposition.FALSE_POSITIVE, LATER)
+    writer.dispose_alert(1, 1, Disposition.CONFIRMED_FRAUD, LATER)
+    writer.dispose_alert(1, 2, None, LATER)
+    assert label(world) == (1, "chargeback")
+
+
+def test_a_case_settles_the_alerts_that_nobody_settled(world: World) -> None:
+    world.add(*(scored(f"t-{n}", level=RiskLevel.HIGH) for n in range(1, 4)))
+    writer = DispositionWriter(world.store, "ana")
+    writer.dispose_alert(2, 1, Disposition.FALSE_POSITIVE, LATER)
+    assert (
+        writer.dispose_case(
+            1, world.reader.execute("SELECT version FROM cases").fetchone()[0], Disposition.CONFIRMED_FRAUD, LATER
+        )
+        == 2
+    )
+    assert [label(world, seq) for seq in (1, 2, 3)] == [(1, "disposition"), (0, "disposition"), (1, "disposition")]
+    assert world.reader.execute("SELECT status, disposition FROM cases").fetchone() == ("resolved", "confirmed_fraud")
+    with pytest.raises(ChangedMeanwhileError):
+        writer.dispose_case(1, 1, Disposition.CONFIRMED_FRAUD, LATER)
+    assert audit.first_broken(world.reader) is None
+
+
+def test_a_review_labels_a_transaction_that_raised_no_alert(world: World) -> None:
+    world.add(scored("t-1"))
+    writer = DispositionWriter(world.store, "ana")
+    writer.review(1, True, LATER)
+    assert label(world) == (1, "review")
+    writer.review(1, None, LATER)
+    assert label(world) is None
+    chargeback(world, fraud=False)
+    with pytest.raises(ContradictedError):
+        writer.review(1, True, LATER)
