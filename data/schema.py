@@ -415,6 +415,7 @@ CREATE TABLE model_roles (
     id INTEGER PRIMARY KEY,
     role TEXT NOT NULL CHECK (role IN ('champion', 'challenger')),
     model_id INTEGER REFERENCES models (id),
+    undoes INTEGER NOT NULL CHECK (undoes IN (0, 1)),
     actor TEXT NOT NULL,
     decided_at INTEGER NOT NULL,
     applied_seq INTEGER
