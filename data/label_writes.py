@@ -87,7 +87,7 @@ class LabelWriter:
         delay_us: int = 0,
         correct: bool = False,
     ) -> Iterator[LabelCounts]:
-        """Write labels, some thousand at a time, and tell after each lot what became of all so far.
+        """Write labels, some thousand at a time, and tell what became of each lot.
 
         A label that says what is known already changes nothing. One that says the opposite is refused, unless
         ``correct`` asks for it to be replaced; the one before stays on record.
@@ -95,18 +95,17 @@ class LabelWriter:
         Raises:
             StoreError: the database refused; the lots before are written.
         """
-        counts = LabelCounts()
         given = iter(labels)
         with closing(self._store.analyst_writer()) as connection:
             while lot := list(islice(given, _LABELS_PER_TRANSACTION)):
-                taken = counts.taken
+                counts = LabelCounts()
                 with self._store.transaction(connection):
                     _write_lot(connection, lot, source, self._actor, now, delay_us, correct, counts)
-                    if counts.taken > taken:
+                    if counts.taken:
                         act = audit.Act(
                             self._actor,
                             f"labels.{source}",
-                            f"{counts.taken - taken} transactions",
+                            f"{counts.taken} transactions",
                             after=f"lines {lot[0].line} to {lot[-1].line}",
                         )
                         audit.record(connection, act, now)

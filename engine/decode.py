@@ -67,10 +67,10 @@ class JsonDecoder:
     def decode(self, raw: bytes) -> Decoded | Rejection:
         """The transaction of a JSON object, or why there is none."""
         try:
-            values = _json_object(raw)
+            values = json_object(raw)
             self._refuse_rounded_identifiers(values)
             return self._fields.read(values)
-        except _RejectedError as error:
+        except RejectedError as error:
             return error.rejection
 
     def _refuse_rounded_identifiers(self, values: Mapping[str, Any]) -> None:
@@ -90,12 +90,14 @@ class CsvDecoder:
     def decode(self, raw: bytes) -> Decoded | Rejection:
         """The transaction of a CSV record, or why there is none."""
         try:
-            return self._fields.read(dict(zip(self._header, _csv_cells(raw, len(self._header)), strict=True)))
-        except _RejectedError as error:
+            return self._fields.read(dict(zip(self._header, csv_cells(raw, len(self._header)), strict=True)))
+        except RejectedError as error:
             return error.rejection
 
 
-class _RejectedError(Exception):
+class RejectedError(Exception):
+    """A record cannot be read; carries why."""
+
     def __init__(self, reason: DeadLetterReason, detail: str) -> None:
         super().__init__(detail)
         self.rejection = Rejection(reason, _bounded(_printable(detail[: 2 * MAX_DETAIL]), MAX_DETAIL))
@@ -121,10 +123,10 @@ class _FieldReader:
         label = self._columns.label
         if label is None:
             return Decoded(transaction, None, None)
-        is_fraud = _truth(label, values.get(label))
+        is_fraud = truth(label, values.get(label))
         return Decoded(transaction, is_fraud, self._scenario(values) if is_fraud else None)
 
-    def _rejected(self, error: ValidationError, fields: Mapping[str, Any]) -> _RejectedError:
+    def _rejected(self, error: ValidationError, fields: Mapping[str, Any]) -> RejectedError:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         if not first["loc"]:
             return self._half_a_place(fields)
@@ -133,18 +135,18 @@ class _FieldReader:
         value = fields.get(name)
         # A blank is a CSV file's only way to leave a value out, and the model reads a blank optional field as absent.
         if name in REQUIRED and (value is None or (isinstance(value, str) and not value.strip())):
-            return _RejectedError(DeadLetterReason.MISSING_FIELD, f"{column} is missing")
+            return RejectedError(DeadLetterReason.MISSING_FIELD, f"{column} is missing")
         problem = first["msg"].removeprefix("Value error, ")
-        return _RejectedError(DeadLetterReason.INVALID_FIELD, f"{column} is {_excerpt(value)}: {problem}")
+        return RejectedError(DeadLetterReason.INVALID_FIELD, f"{column} is {_excerpt(value)}: {problem}")
 
-    def _half_a_place(self, fields: Mapping[str, Any]) -> _RejectedError:
+    def _half_a_place(self, fields: Mapping[str, Any]) -> RejectedError:
         """The only thing that a transaction refuses as a whole: one coordinate without the other."""
         halves = ["latitude", "longitude"]
         if fields.get("latitude") in (None, ""):
             halves.reverse()
         given, absent = (_column(self._columns.column(name)) for name in halves)
         detail = f"{given} is {_excerpt(fields.get(halves[0]))} without {absent}: both are needed, or neither"
-        return _RejectedError(DeadLetterReason.INVALID_FIELD, detail)
+        return RejectedError(DeadLetterReason.INVALID_FIELD, detail)
 
     def _scenario(self, values: Mapping[str, Any]) -> str | None:
         column = self._columns.scenario
@@ -159,7 +161,7 @@ class _FieldReader:
         return self._columns.scenario_names.get(name, name[:_MAX_SCENARIO])
 
 
-def _truth(column: str, value: object) -> bool | None:
+def truth(column: str, value: object) -> bool | None:
     """The ground truth; None where it is absent, null or blank."""
     if value is None:
         return None
@@ -172,16 +174,21 @@ def _truth(column: str, value: object) -> bool | None:
     raise _invalid(column, value, "0, 1, true or false is expected")
 
 
-def _json_object(raw: bytes) -> dict[str, Any]:
+def json_object(raw: bytes) -> dict[str, Any]:
+    """The object that a record is, each key once.
+
+    Raises:
+        RejectedError: it is something else.
+    """
     _check_size(raw)
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise _why_not_json(raw, error) from None
     if value is None:
-        raise _RejectedError(DeadLetterReason.EMPTY, "the record is null")
+        raise RejectedError(DeadLetterReason.EMPTY, "the record is null")
     if not isinstance(value, dict):
-        raise _RejectedError(DeadLetterReason.NOT_AN_OBJECT, f"the record is {_excerpt(value)}, not a JSON object")
+        raise RejectedError(DeadLetterReason.NOT_AN_OBJECT, f"the record is {_excerpt(value)}, not a JSON object")
     # Each key and each text brings two quotes. The parser keeps one of a repeated key, and what is nested or escaped
     # adds quotes that are not counted here: the numbers agree only where there is nothing of either.
     texts = list(map(type, value.values())).count(str)
@@ -190,13 +197,13 @@ def _json_object(raw: bytes) -> dict[str, Any]:
     return value
 
 
-def _why_not_json(raw: bytes, error: orjson.JSONDecodeError) -> _RejectedError:
+def _why_not_json(raw: bytes, error: orjson.JSONDecodeError) -> RejectedError:
     if not raw.strip():
-        return _RejectedError(DeadLetterReason.EMPTY, "the record is empty")
+        return RejectedError(DeadLetterReason.EMPTY, "the record is empty")
     _text(raw)
     if raw.startswith(_UTF8_BOM):
-        return _RejectedError(DeadLetterReason.NOT_JSON, "not JSON: it starts with a UTF-8 byte order mark")
-    return _RejectedError(DeadLetterReason.NOT_JSON, f"not JSON: {error}")
+        return RejectedError(DeadLetterReason.NOT_JSON, "not JSON: it starts with a UTF-8 byte order mark")
+    return RejectedError(DeadLetterReason.NOT_JSON, f"not JSON: {error}")
 
 
 def _refuse_repeated_keys(raw: bytes) -> None:
@@ -210,28 +217,33 @@ def _refuse_repeated_keys(raw: bytes) -> None:
         elif token[1] is not None:
             key = orjson.loads(token[0].removesuffix(token[1]))
             if key in open_objects[-1]:
-                raise _RejectedError(DeadLetterReason.DUPLICATE_KEY, f"the key {_excerpt(key)} comes twice")
+                raise RejectedError(DeadLetterReason.DUPLICATE_KEY, f"the key {_excerpt(key)} comes twice")
             open_objects[-1].add(key)
 
 
-def _csv_cells(raw: bytes, columns: int) -> list[str]:
+def csv_cells(raw: bytes, columns: int) -> list[str]:
+    """The cells of a record (RFC 4180), as many as ``columns``.
+
+    Raises:
+        RejectedError: there are more or fewer, or it is no such record.
+    """
     _check_size(raw)
     text = _text(raw)
     try:
         cells = next(csv.reader((text,), strict=True), [])
     except csv.Error as error:
-        raise _RejectedError(DeadLetterReason.WRONG_COLUMN_COUNT, f"not a CSV record: {error}") from None
+        raise RejectedError(DeadLetterReason.WRONG_COLUMN_COUNT, f"not a CSV record: {error}") from None
     if len(cells) != columns:
         if not text.strip():
-            raise _RejectedError(DeadLetterReason.EMPTY, "the record is empty")
+            raise RejectedError(DeadLetterReason.EMPTY, "the record is empty")
         detail = f"{len(cells)} columns where the header has {columns}"
-        raise _RejectedError(DeadLetterReason.WRONG_COLUMN_COUNT, detail)
+        raise RejectedError(DeadLetterReason.WRONG_COLUMN_COUNT, detail)
     return cells
 
 
 def _check_size(raw: bytes) -> None:
     if len(raw) > MAX_RECORD_BYTES:
-        raise _RejectedError(DeadLetterReason.OVERSIZED, f"the record is longer than {MAX_RECORD_BYTES:,} bytes")
+        raise RejectedError(DeadLetterReason.OVERSIZED, f"the record is longer than {MAX_RECORD_BYTES:,} bytes")
 
 
 def _text(raw: bytes) -> str:
@@ -239,11 +251,11 @@ def _text(raw: bytes) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         detail = f"not UTF-8: {error.reason} at byte {error.start}, 0x{raw[error.start]:02x}"
-        raise _RejectedError(DeadLetterReason.NOT_UTF8, detail) from None
+        raise RejectedError(DeadLetterReason.NOT_UTF8, detail) from None
 
 
-def _invalid(column: str, value: object, expected: str) -> _RejectedError:
-    return _RejectedError(DeadLetterReason.INVALID_FIELD, f"{_column(column)} is {_excerpt(value)}: {expected}")
+def _invalid(column: str, value: object, expected: str) -> RejectedError:
+    return RejectedError(DeadLetterReason.INVALID_FIELD, f"{_column(column)} is {_excerpt(value)}: {expected}")
 
 
 def _column(name: str) -> str:

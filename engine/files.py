@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 import sys
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -131,9 +131,33 @@ def open_file(
     format: FileFormat | None = None,
     max_batch: int = MAX_BATCH,
 ) -> tuple[FileSource, Decoder]:
+    """Open a file of transactions, as ``open_records``, with the decoder for its format.
+
+    Raises:
+        SourceError: as ``open_records``.
+    """
+    source, header = open_records(
+        path, columns.expected, columns.read, monotonic=monotonic, format=format, max_batch=max_batch
+    )
+    return source, JsonDecoder(columns) if header is None else CsvDecoder(columns, header)
+
+
+def open_records(
+    path: str,
+    expected: Sequence[str],
+    read: Sequence[str],
+    *,
+    monotonic: Callable[[], float],
+    format: FileFormat | None = None,
+    max_batch: int = MAX_BATCH,
+) -> tuple[FileSource, list[str] | None]:
     """Open a file, or ``-`` for standard input, and find its format by its name, or else by its first lines.
 
-    Waits for the first line where the input is a pipe.
+    Waits for the first line where the input is a pipe. A CSV header must have the columns ``expected``, and none of
+    those that are ``read`` twice.
+
+    Returns:
+        The records, and the header of a CSV file, None for NDJSON.
 
     Raises:
         SourceError: it is missing, cannot be read, is not gzip though its name says so, is UTF-16, has no header, or
@@ -151,10 +175,10 @@ def open_file(
         _check_encoding(shown, head)
         file_format = format or _format(path, head)
         reading = _Reading(descriptor, records(_again(head, damage, portions), file_format))
-        decoder: Decoder = JsonDecoder(columns)
+        header = None
         if file_format is FileFormat.CSV:
-            reading, header = _read_header(reading, shown, columns)
-            decoder = CsvDecoder(columns, header)
+            reading, header = _read_header(reading, shown)
+            _check_header(header, shown, expected, read)
         origin = _Origin(
             path=path,
             partition=f"{path}#{uuid4()}" if live else f"{_full_path(path)}#{_fingerprint(reading, file_format)}",
@@ -163,7 +187,7 @@ def open_file(
             reading=reading if live else None,
         )
         kept = live
-        return FileSource(origin, monotonic, max_batch), decoder
+        return FileSource(origin, monotonic, max_batch), header
     finally:
         if not kept:
             descriptor.close()
@@ -285,7 +309,7 @@ def _format(path: str, head: bytes) -> FileFormat:
     return FileFormat.NDJSON if has_object or not any(line.strip() for line in lines) else FileFormat.CSV
 
 
-def _read_header(reading: _Reading, shown: str, columns: ColumnMap) -> tuple[_Reading, list[str]]:
+def _read_header(reading: _Reading, shown: str) -> tuple[_Reading, list[str]]:
     """The header, and the reading with the header still in it."""
     try:
         first = next(filter(None, reading.records), None)
@@ -297,18 +321,17 @@ def _read_header(reading: _Reading, shown: str, columns: ColumnMap) -> tuple[_Re
         header = next(csv.reader([first[0].decode("utf-8")], strict=True), [])
     except (UnicodeDecodeError, csv.Error) as error:
         raise SourceError(f"{shown} has a header that cannot be read ({error}): save it as CSV in UTF-8") from None
-    _check_header(header, shown, columns)
     return _Reading(reading.descriptor, chain([first], reading.records)), header
 
 
-def _check_header(header: list[str], shown: str, columns: ColumnMap) -> None:
-    for column in columns.expected:
+def _check_header(header: list[str], shown: str, expected: Sequence[str], read: Sequence[str]) -> None:
+    for column in expected:
         if column not in header:
             raise SourceError(
                 f"{shown} has no column {column!r}: its columns are {', '.join(header)[:300]}; "
                 "name others with --map FIELD=COLUMN or --label COLUMN"
             )
-    for column in columns.read:
+    for column in read:
         if header.count(column) > 1:
             raise SourceError(f"{shown} has {header.count(column)} columns {column!r}: rename all but one")
 

@@ -1,11 +1,9 @@
 """The command line. Every failure a user can act on is one line on stderr and exit code 2."""
 
 import hashlib
-import logging
 import sys
 from contextlib import closing
 from datetime import UTC, datetime
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data.errors import SentinelError, SettingError, StoreError
+from data.errors import SentinelError, SettingError
 from data.store import Store
 from engine.backtest_plan import DEFAULT_BUDGET, BacktestPlan, DateRange, parse_delay
 from engine.columns import ColumnMap, parse_map, preset
@@ -24,9 +22,18 @@ from engine.files import open_file
 from engine.generator import GeneratorConfig, GeneratorSource
 from engine.messages import SnapshotQueue
 from engine.pipeline import RunTotals
-from sentinel_tui import __version__
+from sentinel_tui import __version__, learning_commands
 from sentinel_tui.backtest_report import backtest_as_json, print_backtest
 from sentinel_tui.backtest_run import BacktestRun
+from sentinel_tui.command_options import (
+    DatabaseOption,
+    JsonOption,
+    MapOption,
+    PresetOption,
+    SetOption,
+    flags,
+    log_to_file,
+)
 from sentinel_tui.headless import Interrupted, run_headless, run_with_progress
 from sentinel_tui.report import as_json, print_report, read_report
 from sentinel_tui.runtime import SYSTEM_CLOCKS, EngineRun, Job
@@ -36,7 +43,6 @@ FAILURE = 2
 DEMO_START = datetime(2026, 1, 5, tzinfo=UTC)
 DEMO_TRANSACTIONS = 20_000
 DEMO_SEED = 7
-MAX_LOG_BYTES = 5_000_000
 
 app = typer.Typer(
     name="sentinel-tui",
@@ -46,19 +52,6 @@ app = typer.Typer(
     no_args_is_help=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-DatabaseOption = Annotated[
-    Path | None, typer.Option("--database", metavar="FILE", help="SQLite file; over DATABASE_URL.", show_default=False)
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Override a setting; may be repeated.", show_default=False),
-]
-PresetOption = Annotated[str | None, typer.Option("--preset", help="Columns of a known format: handbook or platform.")]
-MapOption = Annotated[
-    str | None, typer.Option("--map", metavar="FIELD=COLUMN,…", help="Columns of the fields; refines a preset.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else on stdout.")]
 
 
 def _show_version(wanted: bool) -> None:
@@ -95,7 +88,7 @@ def main_command(
     """Open the app, or with --demo run headless and report."""
     if context.invoked_subcommand is not None:
         return
-    settings = load_settings(_flags(overrides)).values
+    settings = load_settings(flags(overrides)).values
     seed = DEMO_SEED if seed is None else seed
     if demo:
         _demo(settings, transactions or DEMO_TRANSACTIONS, seed, rate, database, as_json_object)
@@ -118,7 +111,7 @@ def replay(
     overrides: SetOption = None,
 ) -> None:
     """Score a file. Run again, it goes on where it stopped."""
-    settings = load_settings(_flags(overrides)).values
+    settings = load_settings(flags(overrides)).values
     columns = _columns(preset_name, mapping, label)
     source, decoder = open_file(file, columns, monotonic=SYSTEM_CLOCKS.monotonic)
     path = database or settings.database_path or data_folder() / _replay_database(file, source.partition)
@@ -185,7 +178,7 @@ def backtest(
     overrides: SetOption = None,
 ) -> None:
     """Replay a labelled file through the engine, in event time, and say what its scores were worth."""
-    settings = load_settings(_flags(overrides)).values
+    settings = load_settings(flags(overrides)).values
     plan = BacktestPlan(
         cold=cold,
         train=None if train is None else DateRange.parse("--train", train),
@@ -197,7 +190,7 @@ def backtest(
     if columns.label is None:
         raise SettingError("a backtest needs ground truth: name its column with --label COLUMN")
     source, decoder = open_file(file, columns, monotonic=SYSTEM_CLOCKS.monotonic)
-    _log_to_file(settings)
+    log_to_file(settings)
     snapshots = SnapshotQueue()
     run = BacktestRun(source, decoder, columns.label, plan, settings, SYSTEM_CLOCKS, snapshots)
     try:
@@ -210,10 +203,13 @@ def backtest(
         print_backtest(report, plan, Console())
 
 
+app.command()(learning_commands.label)
+
+
 @app.command()
 def config(overrides: SetOption = None) -> None:
     """Print every setting, its value, and where the value came from."""
-    loaded = load_settings(_flags(overrides))
+    loaded = load_settings(flags(overrides))
     Console().print(_settings_table(loaded))
     print(f"settings file: {loaded.file}{'' if loaded.file.exists() else ' (not there)'}")
     print(f"data folder:   {data_folder()}")
@@ -274,7 +270,7 @@ def _remove_demo(path: Path) -> None:
 
 def _run_and_report(settings: Settings, path: Path, job: Job, *, seed: int | None, as_json_object: bool) -> None:
     store = Store.open(path)
-    _log_to_file(settings)
+    log_to_file(settings)
     snapshots = SnapshotQueue()
     run = EngineRun(store, settings, SYSTEM_CLOCKS, snapshots)
     totals: RunTotals = run_headless(run, job, snapshots)
@@ -296,7 +292,7 @@ def _open_app(settings: Settings, seed: int, rate: float | None, database: Path 
         )
     from sentinel_tui.workbench import open_workbench  # noqa: PLC0415 - Textual loads only when the app is shown
 
-    _log_to_file(settings)
+    log_to_file(settings)
     path = database or settings.database_path or data_folder() / "sentinel.db"
     open_workbench(Store.open(path), settings, seed, rate or settings.TRANSACTIONS_PER_SECOND)
 
@@ -316,16 +312,6 @@ def _replay_database(file: str, partition: str) -> str:
     return f"replay-{name}-{hashlib.sha256(partition.encode()).hexdigest()[:12]}.db"
 
 
-def _flags(overrides: list[str] | None) -> dict[str, str]:
-    flags = {}
-    for override in overrides or []:
-        name, equals, value = override.partition("=")
-        if not equals:
-            raise SettingError(f"--set {override[:80]!r} has no value: write --set NAME=VALUE")
-        flags[name.strip()] = value
-    return flags
-
-
 def _settings_table(loaded: LoadedSettings) -> Table:
     table = Table(box=None, pad_edge=False)
     for column in ("setting", "value", "from", "what it is"):
@@ -335,16 +321,3 @@ def _settings_table(loaded: LoadedSettings) -> Table:
         shown = "" if value is None else str(value)
         table.add_row(name, Text(shown), loaded.origins[name].value, field.description or "")
     return table
-
-
-def _log_to_file(settings: Settings) -> None:
-    folder = data_folder()
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handler = RotatingFileHandler(folder / "sentinel.log", maxBytes=MAX_LOG_BYTES, backupCount=2, encoding="utf-8")
-    except OSError as error:
-        raise StoreError(
-            f"{folder} cannot be written ({error.strerror}): set XDG_DATA_HOME to a folder of yours"
-        ) from error
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logging.basicConfig(level=settings.LOG_LEVEL.value, handlers=[handler], force=True)
