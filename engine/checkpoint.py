@@ -11,14 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from engine import profiles
 from engine.calibration import QuantileCalibration
 from engine.features import FeatureState
+from engine.sealed import CheckpointError
 from engine.site_calibration import SiteCalibration
 
 FORMAT = 2
 _HEADER_LENGTH = struct.Struct("<I")
-
-
-class CheckpointError(ValueError):
-    """The bytes are no checkpoint of this version and these windows; the caller rebuilds from stored history."""
 
 
 class _Site(BaseModel):

@@ -22,6 +22,7 @@ from engine.latency import LatencyRecorder
 from engine.messages import EngineSnapshot, EngineState, SnapshotQueue
 from engine.records import Batch, Source
 from engine.scorer import ScoredBatch, Scorer
+from engine.sealed import CheckpointError
 
 log = logging.getLogger(__name__)
 
@@ -323,7 +324,7 @@ def recover(
         try:
             checkpoint.load(saved[1], scorer.state)
             seq = saved[0]
-        except checkpoint.CheckpointError as error:
+        except CheckpointError as error:
             log.warning("%s: the memory is rebuilt from stored transactions", error)
     expected = max(recovery.last_seq(writer.connection) - seq, 1)
     replayed = 0

@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import profiles
-from engine.checkpoint import CheckpointError, dump, load
+from engine.checkpoint import dump, load
 from engine.features import FEATURE_NAMES, Event, FeatureState
+from engine.sealed import CheckpointError
 from engine.windows import ALLOWED_LATENESS_US
 
 SECOND = 1_000_000
