@@ -17,9 +17,10 @@ from engine.backtest_figures import ModelFigures, ScenarioFigures, figures, scen
 from engine.backtest_plan import BacktestPlan
 from engine.backtest_rows import Lessons, TestedRows
 from engine.decode import Decoded, Decoder, Rejection
-from engine.features import EventReader
+from engine.features import Event, EventReader
+from engine.label_features import KnownFraud, LabelState
 from engine.ranker import Ranker, train_ranker
-from engine.ranker_features import RankerFeatures
+from engine.ranker_features import RankerFeatures, usual_ratio
 from engine.records import Batch, Source
 from engine.rules import RuleHit
 from engine.scorer import Scorer
@@ -93,7 +94,8 @@ class Backtest:
         self._cards: dict[str, int] = {}
         self._scenarios: dict[str, int] = {UNNAMED_SCENARIO: 0}
         self._known_cards: set[int] = set()
-        self._ranker_features = None if plan.cold else RankerFeatures(plan.delay_us)
+        self._labels = LabelState(plan.delay_us)
+        self._ranker_features = RankerFeatures(self._labels)
         self._tested = TestedRows()
         self._lessons = Lessons()
         self._counts = Counts()
@@ -152,9 +154,9 @@ class Backtest:
         if row.late:
             self._counts.late += 1
             return
-        features: tuple[float, ...] = ()
-        if self._ranker_features is not None:
-            features = self._ranker_features.observe(self._reader.of_transaction(decoded.transaction), own, fraud)
+        features = (
+            () if self._plan.cold else self._observe(self._reader.of_transaction(decoded.transaction), own, fraud)
+        )
         if fraud is None:
             self._counts.unlabelled += 1
             return
@@ -166,6 +168,14 @@ class Backtest:
             self._lessons.fraud.append(fraud)
         if self._plan.tests(time):
             self._record_test(decoded, row, card, features, hits)
+
+    def _observe(self, event: Event, own: Sequence[float], fraud: bool | None) -> tuple[float, ...]:
+        features = self._ranker_features.observe(event, own)
+        self._labels.observe(event)
+        if fraud:
+            known_at = event.time + self._plan.delay_us
+            self._labels.tell(KnownFraud(known_at, event.time, event.card_id, event.merchant, usual_ratio(features)))
+        return features
 
     def _record_test(
         self,

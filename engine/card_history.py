@@ -1,19 +1,29 @@
 """What the ranker sees of a card's own past beyond its profile: the last amounts, and how often they were unusual."""
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, insort
 from collections.abc import Sequence
-from math import exp, log, nan
-from typing import Final, NamedTuple
+from math import ceil, exp, log, nan
+from typing import Final
 
+from engine import history_memory
 from engine.features import FEATURE_NAMES, MICROSECONDS, SMALLEST_AMOUNT, Event
+from engine.history_memory import CardMemory, HistoryMemory
 from engine.profiles import DAY_S, SLOWEST_LEARNING, WINSOR_MULTIPLE
 
 AMOUNTS_KEPT: Final = 50
 AMOUNTS_TO_JUDGE: Final = 5
 UNUSUAL_RATIO: Final = 2.0
 FAR_RATIO: Final = 3.0
-UNUSUAL_KEPT: Final = 32
+UNUSUAL_KEPT: Final = 16
+
+_MOST_CENTS: Final = 2**32 - 1
+_RATIO_BITS: Final = 26
+_RATIO_UNIT: Final = 1_024
+_HIGHEST_RATIO: Final = 2**_RATIO_BITS - 1
+_FAR: Final = int(FAR_RATIO * _RATIO_UNIT)
+"""An unusual amount is packed in one integer: seconds since the epoch, then its ratio in parts of 1,024. Cents above
+four bytes are taken for the most that four bytes hold."""
 
 AMOUNT_STEPS: Final = 24
 HIGHEST_AMOUNT_STEP: Final = 10.5
@@ -39,50 +49,33 @@ HISTORY_FEATURE_NAMES: Final = (
 )
 """The amount is the logarithm of one more. The rank is the share of the card's last 50 amounts that are lower. Ratios
 are logarithms of an amount over the median of those 50 before it; unusual is a ratio of 2 and more, far of 3 and more.
-Days are NaN without one. The merchant's mean is the logarithm of its winsorised mean amount."""
+Days are NaN without one in memory. The merchant's mean is the logarithm of its winsorised mean amount."""
 
 _RATIO_TO_MEAN: Final = FEATURE_NAMES.index("amount_over_mean")
-
-
-class CardHistory(NamedTuple):
-    """The history features of a transaction, and its amount over the card's usual one (not a logarithm)."""
-
-    features: tuple[float, ...]
-    ratio: float
-
-
-class _Card:
-    __slots__ = ("amounts", "next", "ratios", "times")
-
-    def __init__(self) -> None:
-        self.amounts = array("d")
-        self.next = 0
-        self.times = array("d")
-        self.ratios = array("d")
 
 
 class HistoryState:
     """The last amounts of each card and the mean amount of each merchant, bounded for each."""
 
     def __init__(self) -> None:
-        self._cards: dict[str, _Card] = {}
-        self._merchants: dict[str, tuple[float, float]] = {}
+        self._memory = HistoryMemory()
 
-    def observe(self, event: Event, features: Sequence[float]) -> CardHistory:
-        """The history of an event's card, from what came before it; then learn from it.
+    def observe(self, event: Event, features: Sequence[float]) -> tuple[float, ...]:
+        """The history features of an event, from what came before it; then learn from it.
 
-        ``features`` are the event's own, in the order of ``FEATURES``.
+        ``features`` are the engine's of the event, in the order of ``FEATURES``.
         """
         now = event.time / MICROSECONDS
-        card = self._cards.get(event.card_id)
+        card = self._memory.cards.get(event.card_id)
         if card is None:
-            card = self._cards[event.card_id] = _Card()
-        amounts = sorted(card.amounts)
+            card = self._memory.cards[event.card_id] = CardMemory()
+        cents = min(round(100.0 * event.amount), _MOST_CENTS)
+        amounts = sorted(card.cents)
         count = len(amounts)
         if count >= AMOUNTS_TO_JUDGE:
-            ratio = event.amount / max(amounts[count // 2], SMALLEST_AMOUNT)
-            rank = bisect_left(amounts, event.amount) / count
-            over_highest = log(max(event.amount, SMALLEST_AMOUNT) / max(amounts[-1], SMALLEST_AMOUNT))
+            ratio = cents / max(amounts[count // 2], 1)
+            rank = bisect_left(amounts, cents) / count
+            over_highest = log(max(cents, 1) / max(amounts[-1], 1))
         else:
             ratio, rank, over_highest = exp(features[_RATIO_TO_MEAN]), nan, nan
         merchant_mean = self._merchant_mean(event)
@@ -91,62 +84,88 @@ class HistoryState:
             rank,
             _step(max(-HIGHEST_RATIO_STEP, min(log(max(ratio, 0.01)), HIGHEST_RATIO_STEP)), RATIO_STEPS),
             over_highest,
-            *_unusual(card, now),
+            *_unusual(card.unusual, now),
             merchant_mean,
         )
-        _remember(card, event.amount, ratio, now)
-        return CardHistory(row, ratio)
+        _remember(card, cents, ratio, int(now))
+        return row
 
     def _merchant_mean(self, event: Event) -> float:
         if event.merchant is None:
             return nan
-        count, mean = self._merchants.get(event.merchant, (0.0, 0.0))
+        count, mean = self._memory.merchants.get(event.merchant, (0.0, 0.0))
         clipped = min(event.amount, WINSOR_MULTIPLE * mean) if count >= 3.0 and mean > 0.0 else event.amount
         weight = max(1.0 / (count + 1.0), SLOWEST_LEARNING)
-        self._merchants[event.merchant] = (count + 1.0, mean + weight * (clipped - mean))
+        self._memory.merchants[event.merchant] = (count + 1.0, mean + weight * (clipped - mean))
         return log(max(mean, SMALLEST_AMOUNT)) if count else nan
+
+    def dump(self) -> bytes:
+        """All that is remembered; the same memory gives the same bytes."""
+        return history_memory.dump(self._memory)
+
+    def load(self, data: bytes) -> None:
+        """Take over what another state remembered.
+
+        Raises:
+            CheckpointError: it is damaged or of another version; this state is unchanged.
+        """
+        self._memory = history_memory.load(data)
 
 
 def _step(value: float, steps: int) -> float:
     return round(value * steps) / steps
 
 
-def _unusual(card: _Card, now: float) -> tuple[float, ...]:
+def _unusual(memory: bytes, now: float) -> tuple[float, ...]:
     """Highest ratios, counts and days since, of the unusual amounts in memory."""
-    times, ratios = card.times, card.ratios
-    fortnight = bisect_left(times, now - 14 * DAY_S)
-    if fortnight == len(times):
-        since_far = _days_since_far(card, now)
-        return 0.0, 0.0, 0.0, 0.0, 0.0, (now - times[-1]) / DAY_S if times else nan, since_far
-    week = bisect_left(times, now - 7 * DAY_S)
+    if not memory:
+        return _NOTHING_UNUSUAL
+    packed = array("Q", memory)
+    count = len(packed)
+    fortnight = _first_since(packed, now - 14 * DAY_S)
+    since = _days_since(packed[-1], now)
+    since_far = _days_since_far(packed, now)
+    if fortnight == count:
+        return 0.0, 0.0, 0.0, 0.0, 0.0, since, since_far
+    week = _first_since(packed, now - 7 * DAY_S)
+    ratios = [each & _HIGHEST_RATIO for each in packed[fortnight:]]
     return (
-        log(max(ratios[week:])) if week < len(times) else 0.0,
-        log(max(ratios[fortnight:])),
-        float(len(times) - week),
-        float(len(times) - fortnight),
-        float(sum(ratio >= FAR_RATIO for ratio in ratios[fortnight:])),
-        (now - times[-1]) / DAY_S,
-        _days_since_far(card, now),
+        log(max(ratios[week - fortnight :]) / _RATIO_UNIT) if week < count else 0.0,
+        log(max(ratios) / _RATIO_UNIT),
+        float(count - week),
+        float(count - fortnight),
+        float(sum(each >= _FAR for each in ratios)),
+        since,
+        since_far,
     )
 
 
-def _days_since_far(card: _Card, now: float) -> float:
-    for index in range(len(card.times) - 1, -1, -1):
-        if card.ratios[index] >= FAR_RATIO:
-            return (now - card.times[index]) / DAY_S
+_NOTHING_UNUSUAL: Final = (0.0, 0.0, 0.0, 0.0, 0.0, nan, nan)
+
+
+def _days_since(packed: int, now: float) -> float:
+    return (now - (packed >> _RATIO_BITS)) / DAY_S
+
+
+def _first_since(packed: "array[int]", time_s: float) -> int:
+    return bisect_left(packed, max(0, ceil(time_s)) << _RATIO_BITS)
+
+
+def _days_since_far(packed: "array[int]", now: float) -> float:
+    for each in reversed(packed):
+        if each & _HIGHEST_RATIO >= _FAR:
+            return _days_since(each, now)
     return nan
 
 
-def _remember(card: _Card, amount: float, ratio: float, now: float) -> None:
-    if len(card.amounts) < AMOUNTS_KEPT:
-        card.amounts.append(amount)
+def _remember(card: CardMemory, cents: int, ratio: float, time_s: int) -> None:
+    if len(card.cents) < AMOUNTS_KEPT:
+        card.cents.append(cents)
     else:
-        card.amounts[card.next] = amount
+        card.cents[card.next] = cents
         card.next = (card.next + 1) % AMOUNTS_KEPT
     if ratio < UNUSUAL_RATIO:
         return
-    # An event that comes a little late is taken for as old as the one before it, so that the times stay in order.
-    card.times.append(max(now, card.times[-1]) if card.times else now)
-    card.ratios.append(ratio)
-    if len(card.times) > UNUSUAL_KEPT:
-        del card.times[0], card.ratios[0]
+    unusual = array("Q", card.unusual)
+    insort(unusual, time_s << _RATIO_BITS | min(int(ratio * _RATIO_UNIT), _HIGHEST_RATIO))
+    card.unusual = unusual[-UNUSUAL_KEPT:].tobytes()

@@ -1,44 +1,57 @@
-"""What known labels say about a merchant and a card: every label counts from the moment it was known, never before.
+"""What known frauds say about a merchant and a card: each counts from the moment it was known, never before.
 
 A merchant whose terminal is compromised has fraud on every card for weeks, whatever the amounts; a card that is
 compromised has it at every merchant. Both show in labels, as late as labels arrive.
+
+A transaction that is older than the label delay and not known for fraud is honest, so that no honest label is kept:
+the transactions of a merchant are counted by day, and its frauds are divided by them. That is the terminal risk of Le
+Borgne, Siblini, Lebichot and Bontempi, "Reproducible Machine Learning for Credit Card Fraud Detection" (2022),
+chapter 3.
 """
 
 from array import array
-from bisect import bisect_left, bisect_right
-from math import nan
+from bisect import bisect_left, bisect_right, insort
+from heapq import heappop, heappush
+from itertools import accumulate
+from math import isfinite, nan
 from typing import Final, NamedTuple
 
-from engine.features import MICROSECONDS
-from engine.profiles import DAY_S
+from engine import label_memory
+from engine.features import Event
+from engine.label_memory import HeldBack, LabelMemory
 
+DAY_US: Final = 86_400_000_000
 WINDOWS_DAYS: Final = (1, 7, 14, 28, 60)
-MEMORY_S: Final = WINDOWS_DAYS[-1] * DAY_S
-LABELS_KEPT: Final = 256
-"""The most labels in memory of one merchant or card; of a busier one, the windows see only the latest."""
+LAST_OUTCOMES: Final = (1, 3, 5)
+SPARE_DAYS: Final = 3
+"""Days that a merchant's counts reach further back than the longest window does: its two ends cut through days, and an
+event may come a little late."""
 EXPLAINED_RATIO: Final = 2.5
 """An amount this many times the card's usual one accuses the card; fraud below it accuses the merchant."""
 
 LABEL_FEATURE_NAMES: Final = (
     *(f"merchant_fraud_share_{days}d" for days in WINDOWS_DAYS),
-    "merchant_frauds_28d",
+    *(f"merchant_fraud_share_of_last_{count}" for count in LAST_OUTCOMES),
     "merchant_unexplained_share_28d",
+    "merchant_frauds_28d",
+    "merchant_early_frauds",
     "merchant_days_since_fraud",
     "merchant_days_since_first_fraud",
     "merchant_days_since_unexplained",
     "merchant_days_since_first_unexplained",
-    "merchant_last_label",
-    "merchant_last_3_labels",
-    "merchant_last_5_labels",
     "card_frauds_14d",
+    "card_frauds_60d",
     "card_days_since_fraud",
+    "card_days_since_first_fraud",
 )
-"""Shares and counts are of labels that became known in the window; days are since the event time of the fraud, and
-NaN without one. The first is the first of the last 60 days. Last labels are the share of fraud, NaN without a label."""
+"""Shares are known frauds over transactions, in the days that end the label delay ago: since then, an outcome is open.
+The share of the last few is that of the fewest whole days that hold so many. Early frauds are younger than the delay;
+the other counts are of frauds known so far, in the days before the delay and since. Days since are NaN without a fraud
+in memory; the first is the first in memory."""
 
 
-class KnownLabel(NamedTuple):
-    """The truth about one transaction. Times are microseconds since the epoch.
+class KnownFraud(NamedTuple):
+    """A transaction that is known to be fraud. Times are microseconds since the epoch.
 
     ``ratio`` is the transaction's amount over the card's usual one, as it was before it.
     """
@@ -47,120 +60,227 @@ class KnownLabel(NamedTuple):
     time: int
     card: str
     merchant: str | None
-    fraud: bool
     ratio: float
 
 
-class _Labels:
-    """The labels of a merchant in the order they became known, with running counts to take windows from.
+class MerchantFrauds(NamedTuple):
+    """Known frauds at a merchant, and its transactions, in the same days."""
 
-    ``times`` holds the event times of frauds, and ``unexplained_times`` of those that the amount does not explain, in
-    order.
-    """
-
-    __slots__ = ("frauds", "known_at", "times", "unexplained", "unexplained_times")
-
-    def __init__(self) -> None:
-        self.known_at = array("d")
-        self.frauds = array("q", [0])
-        self.unexplained = array("q", [0])
-        self.times = array("d")
-        self.unexplained_times = array("d")
-
-    def add(self, known_at_s: float, time_s: float, fraud: bool, unexplained: bool) -> None:
-        self.known_at.append(known_at_s)
-        self.frauds.append(self.frauds[-1] + fraud)
-        self.unexplained.append(self.unexplained[-1] + unexplained)
-        if fraud:
-            _insert(self.times, time_s)
-        if unexplained:
-            _insert(self.unexplained_times, time_s)
-        if len(self.known_at) >= 2 * LABELS_KEPT:
-            self._forget(len(self.known_at) - LABELS_KEPT)
-
-    def _forget(self, count: int) -> None:
-        del self.known_at[:count]
-        del self.frauds[:count]
-        del self.unexplained[:count]
-        for times in (self.times, self.unexplained_times):
-            del times[: max(0, len(times) - LABELS_KEPT)]
+    frauds: int
+    transactions: int
 
 
-def _insert(times: "array[float]", time_s: float) -> None:
-    if not times or time_s >= times[-1]:
-        times.append(time_s)
-    else:
-        times.insert(bisect_right(times, time_s), time_s)
-
-
-_NO_FRAUD: Final = (0.0,) * 7 + (nan,) * 4
-_NO_LABELS: Final = (*_NO_FRAUD, nan, nan, nan)
-_UNKNOWN_CARD: Final = (0.0, nan)
+_NO_FRAUD: Final = (0.0,) * 11 + (nan,) * 4
+_UNKNOWN_CARD: Final = (0.0, 0.0, nan, nan)
+_NO_TIMES: Final = array("q")
 
 
 class LabelState:
-    """All labels that are known, by merchant and by card; bounded by ``LABELS_KEPT`` for each."""
+    """All frauds that are known, by merchant and by card, and the transactions of each merchant by UTC day.
 
-    def __init__(self) -> None:
-        self._merchants: dict[str, _Labels] = {}
-        self._cards: dict[str, array[float]] = {}
+    Memory is bounded by the merchants and the frauds of the last ``memory_days``. What is answered does not depend on
+    the order in which frauds are told, as long as each is told once and before it is known.
+    """
 
-    def learn(self, label: KnownLabel) -> None:
-        """Take a label into account from now on; labels come in the order in which they become known."""
-        time_s = label.time / MICROSECONDS
-        if label.merchant is not None:
-            labels = self._merchants.get(label.merchant)
-            if labels is None:
-                labels = self._merchants[label.merchant] = _Labels()
-            unexplained = label.fraud and label.ratio < EXPLAINED_RATIO
-            labels.add(label.known_at / MICROSECONDS, time_s, label.fraud, unexplained)
-        if label.fraud:
-            times = self._cards.setdefault(label.card, array("d"))
-            _insert(times, time_s)
-            del times[: max(0, len(times) - LABELS_KEPT)]
+    def __init__(self, delay_us: int) -> None:
+        """``delay_us`` is the time after which a transaction that is not known for fraud is taken for honest.
+
+        Raises:
+            ValueError: it is negative.
+        """
+        if delay_us < 0:
+            raise ValueError(f"a label delay of {delay_us} microseconds is negative")
+        self.delay_us = delay_us
+        self.memory_days = WINDOWS_DAYS[-1] + -(-delay_us // DAY_US) + SPARE_DAYS
+        self._memory_us = WINDOWS_DAYS[-1] * DAY_US + delay_us
+        self._known = LabelMemory()
+        self._empty = array("I", bytes(4 * (self.memory_days + 1)))
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether a fraud is known and still in memory."""
+        return bool(self._known.cards)
+
+    def tell(self, fraud: KnownFraud) -> None:
+        """Hold a fraud back until it is known; tell each once.
+
+        Raises:
+            ValueError: its ratio is not a number that an amount can have, or it is known before it happened.
+        """
+        if not isfinite(fraud.ratio) or fraud.ratio < 0.0:
+            raise ValueError(f"a ratio of {fraud.ratio} is no amount over another")
+        if fraud.known_at < fraud.time:
+            raise ValueError("a fraud is known before it happened")
+        heappush(self._known.pending, (fraud.known_at, fraud.time, fraud.card, fraud.merchant or "", fraud.ratio))
+
+    def advance(self, time: int) -> None:
+        """Take in what is known at ``time``, and forget what no window reaches any more."""
+        pending = self._known.pending
+        while pending and pending[0][0] <= time:
+            self._learn(heappop(pending))
+        if time // DAY_US > self._known.swept_day:
+            self._known.swept_day = time // DAY_US
+            self._sweep()
+
+    def _learn(self, fraud: HeldBack) -> None:
+        _, time, card, merchant, ratio = fraud
+        known = self._known
+        insort(known.cards.setdefault(card, array("q")), time)
+        if not merchant:
+            return
+        insort(known.frauds.setdefault(merchant, array("q")), time)
+        if ratio < EXPLAINED_RATIO:
+            insort(known.unexplained.setdefault(merchant, array("q")), time)
+
+    def _sweep(self) -> None:
+        # A day more than any window reaches, because an event may be a little older than the newest.
+        oldest = (self._known.swept_day - 1) * DAY_US - self._memory_us
+        known = self._known
+        for times_by_name in (known.frauds, known.unexplained, known.cards):
+            for name in [name for name, times in times_by_name.items() if times[0] < oldest]:
+                times = times_by_name[name]
+                del times[: bisect_left(times, oldest)]
+                if not times:
+                    del times_by_name[name]
+        oldest_day = self._known.swept_day - self.memory_days
+        for merchant in [name for name, counts in known.counts.items() if counts[-1] < oldest_day]:
+            del known.counts[merchant]
+
+    def observe(self, event: Event) -> None:
+        """Count a transaction of the event's merchant; after its features are taken, and in order of arrival."""
+        merchant = event.merchant
+        if merchant is None:
+            return
+        day = event.time // DAY_US
+        counts = self._known.counts.get(merchant)
+        if counts is None:
+            counts = self._known.counts[merchant] = self._empty[:]
+            counts[-1] = day
+        if day != counts[-1]:
+            if day <= counts[-1] - self.memory_days:
+                return
+            self._turn(counts, day)
+        counts[day % self.memory_days] += 1
+
+    def _turn(self, counts: "array[int]", day: int) -> None:
+        """Make room for a day that is later than the latest; the last field of the counts is that day."""
+        for skipped in range(max(counts[-1] + 1, day - self.memory_days + 1), day + 1):
+            counts[skipped % self.memory_days] = 0
+        counts[-1] = max(counts[-1], day)
 
     def features(self, card: str, merchant: str | None, time: int) -> tuple[float, ...]:
         """The label features of a transaction at ``time``, in the order of ``LABEL_FEATURE_NAMES``."""
-        now = time / MICROSECONDS
-        labels = None if merchant is None else self._merchants.get(merchant)
-        of_merchant = _NO_LABELS if labels is None else _merchant_features(labels, now)
-        times = self._cards.get(card)
-        if times is None:
-            return (*of_merchant, *_UNKNOWN_CARD)
-        recent = len(times) - bisect_left(times, now - 14 * DAY_S)
-        return (*of_merchant, float(recent), (now - times[-1]) / DAY_S)
+        oldest = time - self._memory_us
+        of_merchant: tuple[float, ...] = _NO_FRAUD
+        of_card: tuple[float, ...] = _UNKNOWN_CARD
+        frauds = None if merchant is None else self._known.frauds.get(merchant)
+        if merchant is not None and frauds is not None and frauds[-1] > oldest:
+            of_merchant = self._merchant_features(merchant, frauds, time)
+        times = self._known.cards.get(card)
+        if times is not None and times[-1] > oldest:
+            end = time - self.delay_us
+            of_card = (
+                float(_since(times, end - 14 * DAY_US)),
+                float(_since(times, oldest)),
+                *_ages(times, oldest, time),
+            )
+        return (*of_merchant, *of_card)
+
+    def _merchant_features(self, merchant: str, frauds: "array[int]", time: int) -> tuple[float, ...]:
+        oldest, end = time - self._memory_us, time - self.delay_us
+        decided = bisect_right(frauds, end)
+        day, of_day = divmod(end, DAY_US)
+        by_day = self._counts_back_from(merchant, day, WINDOWS_DAYS[-1] + 1)
+        totals = list(accumulate(by_day))
+        elapsed = of_day / DAY_US
+        unborn = (1.0 - elapsed) * by_day[0]
+
+        def transactions(days: int) -> float:
+            return totals[days - 1] - unborn + (1.0 - elapsed) * by_day[days]
+
+        shares = [
+            _share(decided - bisect_right(frauds, end - days * DAY_US), transactions(days)) for days in WINDOWS_DAYS
+        ]
+        lasts = []
+        for count in LAST_OUTCOMES:
+            days = min(bisect_left(totals, count + unborn), WINDOWS_DAYS[-1])
+            lasts.append(
+                _share(decided - bisect_left(frauds, (day - days) * DAY_US, 0, decided), totals[days] - unborn)
+            )
+        unexplained = self._known.unexplained.get(merchant, _NO_TIMES)
+        month = end - 28 * DAY_US
+        plain = bisect_right(unexplained, end) - bisect_right(unexplained, month)
+        return (
+            *shares,
+            *lasts,
+            _share(plain, transactions(28)),
+            float(_since(frauds, month)),
+            float(len(frauds) - decided),
+            *_ages(frauds, oldest, time),
+            *_ages(unexplained, oldest, time),
+        )
+
+    def _counts_back_from(self, merchant: str, day: int, length: int) -> list[int]:
+        """A merchant's transactions on a day and each of the days before it, (length,); 0 outside memory."""
+        counts = self._known.counts.get(merchant)
+        if counts is None:
+            return [0] * length
+        latest, ring = counts[-1], self.memory_days
+        silent = max(0, day - latest)
+        slot = min(day, latest) % ring
+        in_order = [*counts[slot::-1], *counts[ring - 1 : slot : -1]]
+        # Days after this one are in the ring too, where its oldest would be.
+        in_order = in_order[: max(0, ring - max(0, latest - day))]
+        return ([0] * min(silent, length) + in_order + [0] * length)[:length]
+
+    def merchant_frauds(self, merchant: str, time: int, days: int) -> MerchantFrauds:
+        """Frauds known so far and transactions of a merchant in the last ``days`` and the label delay before ``time``.
+
+        The span starts at the midnight, UTC, that it reaches back to.
+
+        Raises:
+            ValueError: ``days`` is below 1 or beyond the longest window.
+        """
+        if not 1 <= days <= WINDOWS_DAYS[-1]:
+            raise ValueError(f"{days} days: 1 to {WINDOWS_DAYS[-1]} are remembered")
+        first_day = (time - self.delay_us) // DAY_US - days
+        frauds = self._known.frauds.get(merchant, _NO_TIMES)
+        today = time // DAY_US
+        return MerchantFrauds(
+            _since(frauds, first_day * DAY_US - 1),
+            sum(self._counts_back_from(merchant, today, today - first_day + 1)),
+        )
+
+    def card_frauds(self, card: str, time: int, days: int) -> int:
+        """Frauds known so far of a card in the last ``days`` and the label delay before ``time``."""
+        return _since(self._known.cards.get(card, _NO_TIMES), time - self.delay_us - days * DAY_US)
+
+    def dump(self) -> bytes:
+        """All that is remembered; the same memory gives the same bytes, however it came to be."""
+        return label_memory.dump(self._known, self.delay_us)
+
+    def load(self, data: bytes) -> None:
+        """Take over what another state of the same delay remembered.
+
+        Raises:
+            CheckpointError: it is damaged, of another version or of another delay; this state is unchanged.
+        """
+        self._known = label_memory.load(data, self.delay_us, len(self._empty))
 
 
-def _merchant_features(labels: _Labels, now: float) -> tuple[float, ...]:
-    known_at, frauds = labels.known_at, labels.frauds
-    count, total = len(known_at), frauds[-1]
-    last = (
-        float(total - frauds[-2]),
-        (total - frauds[max(0, count - 3)]) / min(count, 3),
-        (total - frauds[max(0, count - 5)]) / min(count, 5),
-    )
-    if not labels.times or labels.times[-1] < now - MEMORY_S:
-        return (*_NO_FRAUD, *last)
-    shares = []
-    for days in WINDOWS_DAYS:
-        start = bisect_left(known_at, now - days * DAY_S)
-        shares.append((total - frauds[start]) / (count - start) if start < count else 0.0)
-    month = bisect_left(known_at, now - 28 * DAY_S)
-    unexplained = labels.unexplained
-    unexplained_share = (unexplained[-1] - unexplained[month]) / (count - month) if month < count else 0.0
-    return (
-        *shares,
-        float(total - frauds[month]),
-        unexplained_share,
-        *_ages(labels.times, now),
-        *_ages(labels.unexplained_times, now),
-        *last,
-    )
+def _since(times: "array[int]", after: int) -> int:
+    """How many are later than ``after``."""
+    return len(times) - bisect_right(times, after)
 
 
-def _ages(times: "array[float]", now: float) -> tuple[float, float]:
+def _share(frauds: int, transactions: float) -> float:
+    """At most 1, although a day that is cut through is taken to be even."""
+    return frauds / max(frauds, transactions) if frauds else 0.0
+
+
+def _ages(times: "array[int]", oldest: int, time: int) -> tuple[float, float]:
     """Days since the latest and the first of the times in memory; NaN where there is none."""
-    first = bisect_left(times, now - MEMORY_S)
+    first = bisect_right(times, oldest)
     if first == len(times):
         return nan, nan
-    return (now - times[-1]) / DAY_S, (now - times[first]) / DAY_S
+    return (time - times[-1]) / DAY_US, (time - times[first]) / DAY_US

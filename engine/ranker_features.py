@@ -1,44 +1,50 @@
 """The ranker's row of a transaction, as it was when the transaction came: in training and in serving the same code."""
 
 from collections.abc import Sequence
-from heapq import heappop, heappush
+from math import exp
 from typing import Final
 
 from engine.card_history import HISTORY_FEATURE_NAMES, HistoryState
 from engine.features import FEATURE_NAMES, Event
-from engine.label_features import LABEL_FEATURE_NAMES, KnownLabel, LabelState
+from engine.label_features import LABEL_FEATURE_NAMES, LabelState
 
 RANKER_FEATURE_NAMES: Final = (*FEATURE_NAMES, *HISTORY_FEATURE_NAMES, *LABEL_FEATURE_NAMES)
+_OVER_MEDIAN: Final = RANKER_FEATURE_NAMES.index("amount_over_median")
+
+
+def usual_ratio(row: Sequence[float]) -> float:
+    """A transaction's amount over its card's usual one, from its row, for ``KnownFraud``."""
+    return exp(row[_OVER_MEDIAN])
 
 
 class RankerFeatures:
-    """Keeps what the ranker needs beyond the engine's features, and each label back until it is known."""
+    """Keeps what the ranker needs beyond the engine's features: the history of cards, beside known labels."""
 
-    def __init__(self, delay_us: int) -> None:
-        self._delay_us = delay_us
+    def __init__(self, labels: LabelState) -> None:
+        self._labels = labels
         self._history = HistoryState()
-        self._labels = LabelState()
-        self._pending: list[KnownLabel] = []
 
-    def observe(self, event: Event, features: Sequence[float], fraud: bool | None) -> tuple[float, ...]:
-        """The row of an event, in the order of ``RANKER_FEATURE_NAMES``; then learn from the event.
+    def observe(self, event: Event, features: Sequence[float]) -> tuple[float, ...]:
+        """The row of an event, in the order of ``RANKER_FEATURE_NAMES``; then the card's history learns from it.
+
+        The labels are taken to the event's time. The caller counts the event in them afterwards.
 
         Args:
             event: not earlier than the ones before it by more than the allowed lateness.
             features: the engine's, of this event.
-            fraud: its label, which counts for events from the delay after this one on; None where it has none.
         """
-        while self._pending and self._pending[0].known_at <= event.time:
-            self._labels.learn(heappop(self._pending))
+        self._labels.advance(event.time)
         history = self._history.observe(event, features)
-        row = (
-            *features,
-            *history.features,
-            *self._labels.features(event.card_id, event.merchant, event.time),
-        )
-        if fraud is not None:
-            known_at = event.time + self._delay_us
-            heappush(
-                self._pending, KnownLabel(known_at, event.time, event.card_id, event.merchant, fraud, history.ratio)
-            )
-        return row
+        return (*features, *history, *self._labels.features(event.card_id, event.merchant, event.time))
+
+    def dump(self) -> bytes:
+        """The cards' history, without the labels; ``load`` gives it back bit for bit."""
+        return self._history.dump()
+
+    def load(self, data: bytes) -> None:
+        """Take over the history that was dumped.
+
+        Raises:
+            CheckpointError: it is damaged or of another version; this history is unchanged.
+        """
+        self._history.load(data)
