@@ -27,3 +27,7 @@ class StoreLockedError(StoreError):
 
 class ModelError(SentinelError):
     """A model file is damaged, foreign, or of an incompatible version."""
+
+
+class ModelOutdatedError(ModelError):
+    """A model file is sound, and of an earlier format than this program reads."""

@@ -261,15 +261,25 @@ class Reason(_Record):
 
 
 class Contribution(_Record):
-    """How much one feature adds to the model's anomaly score.
+    """How much one feature adds to the model's raw anomaly; negative where it speaks for the ordinary.
 
-    ``share`` is the drop in the raw score (between 0 and 1) when this feature alone is set to ``usual``.
+    ``value`` and ``usual``, what honest traffic has at the median, are in the feature's own unit.
     """
 
     feature: str
     value: float
     usual: float
     share: float
+
+
+class Anomaly(_Record):
+    """The model's raw anomaly, 0 to 1: ``score`` is ``base`` and the shares of all features together.
+
+    ``base`` is what the model gives a transaction before it looks at any feature.
+    """
+
+    base: float
+    score: float
 
 
 class CardBaseline(_Record):
@@ -304,6 +314,9 @@ class Alert(_Record):
     disposition: Disposition | None
     reasons: tuple[Reason, ...]
     contributions: tuple[Contribution, ...]
+    """The largest first. All features where there is an ``anomaly``."""
+    anomaly: Anomaly | None
+    """None in alerts of versions whose contributions were the strongest few, and no sum."""
     baseline: CardBaseline
     case_id: int | None
     case_number: str | None

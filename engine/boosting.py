@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.attribution import Attribution, Walk, check_expectations, expectations, path_contributions
+
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -35,7 +37,8 @@ class FlattenedBoosting:
         column: (nodes,) int64, from 0 to 3 ``features`` - 1; 0 at a leaf.
         threshold: (nodes,) float64; infinity at a leaf.
         left_child: (nodes,) int64.
-        value: (nodes,) float64, the log-odds that a leaf adds, elsewhere 0.
+        expected: (nodes,) float64, log-odds: at a leaf what it adds, elsewhere the mean of the leaves below, by the
+            training rows in each.
         roots: (trees,) int64.
         features: columns of a row.
         baseline: the log-odds that all rows start from.
@@ -47,7 +50,7 @@ class FlattenedBoosting:
     column: NDArray[np.int64]
     threshold: NDArray[np.float64]
     left_child: NDArray[np.int64]
-    value: NDArray[np.float64]
+    expected: NDArray[np.float64]
     roots: NDArray[np.int64]
     features: int
     baseline: float
@@ -63,6 +66,7 @@ class FlattenedBoosting:
             object.__setattr__(self, name, copy)
         _check_columns(self)
         object.__setattr__(self, "depth", _checked_depth(self))
+        check_expectations(self.left_child, self.expected)
 
     @classmethod
     def from_sklearn(cls, model: "HistGradientBoostingClassifier") -> Self:
@@ -81,7 +85,7 @@ class FlattenedBoosting:
             column=np.concatenate([tree.column for tree in trees]),
             threshold=np.concatenate([tree.threshold for tree in trees]),
             left_child=np.concatenate([tree.left_child + root for tree, root in zip(trees, roots, strict=True)]),
-            value=np.concatenate([tree.value for tree in trees]),
+            expected=np.concatenate([tree.expected for tree in trees]),
             roots=roots,
             features=int(model.n_features_in_),
             baseline=float(model._baseline_prediction.item()),
@@ -109,18 +113,39 @@ class FlattenedBoosting:
 
     def log_odds(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """The logarithm of the odds of the second class; arguments and errors as ``probability``."""
-        values = np.asarray(rows, dtype=np.float64)
-        if values.ndim != 2 or values.shape[1] != self.features:
-            raise ValueError(f"rows of {self.features} features are expected, not an array of shape {values.shape}")
+        values = self._checked(rows)
         block = max(1, _BLOCK_CELLS // len(self.roots))
         if len(values) <= block:
             return self._log_odds(values)
         return np.concatenate([self._log_odds(values[at : at + block]) for at in range(0, len(values), block)])
 
+    def attribute(self, rows: NDArray[np.float64]) -> Attribution:
+        """What each feature adds to the log-odds; arguments and errors as ``probability``.
+
+        Log-odds are what the trees add to, so contributions need no conversion there; to a probability, which is no
+        sum, they would.
+        """
+        values = self._checked(rows)
+        walk = Walk(
+            column=self.column,
+            feature=self.column % self.features,
+            threshold=self.threshold,
+            left_child=self.left_child,
+            expected=self.expected,
+            roots=self.roots,
+            depth=self.depth,
+        )
+        base = self.baseline + float(self.expected[self.roots].sum())
+        return Attribution(base, self.log_odds(values), path_contributions(walk, _widened(values), self.features))
+
+    def _checked(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        values = np.asarray(rows, dtype=np.float64)
+        if values.ndim != 2 or values.shape[1] != self.features:
+            raise ValueError(f"rows of {self.features} features are expected, not an array of shape {values.shape}")
+        return values
+
     def _log_odds(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        missing = np.isnan(rows)
-        widened = np.concatenate((np.where(missing, -np.inf, rows), np.where(missing, np.inf, rows), missing), axis=1)
-        values = widened.ravel()
+        values = _widened(rows).ravel()
         starts = np.arange(0, len(values), 3 * self.features)[:, np.newaxis]
         node = np.broadcast_to(self.roots, (len(rows), len(self.roots)))
         # Every index is known to be in range; of NumPy's ways to treat one that is not, wrapping costs the least.
@@ -129,15 +154,21 @@ class FlattenedBoosting:
             goes_right = values.take(index, mode="wrap") > self.threshold.take(node, mode="wrap")
             node = self.left_child.take(node, mode="wrap") + goes_right
         # One contiguous row of trees per row: summed in the same order in a batch of any size.
-        total: NDArray[np.float64] = self.baseline + np.add.reduce(self.value.take(node, mode="wrap"), axis=1)
+        total: NDArray[np.float64] = self.baseline + np.add.reduce(self.expected.take(node, mode="wrap"), axis=1)
         return total
+
+
+def _widened(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(rows, 3 features): the columns that nodes look at."""
+    missing = np.isnan(rows)
+    return np.concatenate((np.where(missing, -np.inf, rows), np.where(missing, np.inf, rows), missing), axis=1)
 
 
 _ARRAYS: dict[str, type[np.generic]] = {
     "column": np.int64,
     "threshold": np.float64,
     "left_child": np.int64,
-    "value": np.float64,
+    "expected": np.float64,
     "roots": np.int64,
 }
 
@@ -147,7 +178,7 @@ class _FlatTree:
     column: NDArray[np.int64]
     threshold: NDArray[np.float64]
     left_child: NDArray[np.int64]
-    value: NDArray[np.float64]
+    expected: NDArray[np.float64]
 
 
 def _flatten(nodes: NDArray[Any], features: int) -> _FlatTree:
@@ -160,6 +191,7 @@ def _flatten(nodes: NDArray[Any], features: int) -> _FlatTree:
         children = np.column_stack((nodes["left"][parents], nodes["right"][parents]))
         levels.append(children.ravel().astype(np.int64))
     order = np.concatenate(levels)
+    depth = np.repeat(np.arange(len(levels)), [len(level) for level in levels])
     nodes, leaf = nodes[order], leaf[order]
 
     threshold = nodes["num_threshold"].astype(np.float64)
@@ -172,15 +204,17 @@ def _flatten(nodes: NDArray[Any], features: int) -> _FlatTree:
         column=np.where(leaf, 0, nodes["feature_idx"].astype(np.int64) + view * features),
         threshold=np.where(leaf, np.inf, np.where(parts_missing, 0.5, threshold)),
         left_child=left_child,
-        value=np.where(leaf, nodes["value"], 0.0),
+        expected=expectations(left_child, depth, nodes["count"], nodes["value"]),
     )
 
 
 def _check_columns(model: FlattenedBoosting) -> None:
     nodes = len(model.column)
-    if not len(model.roots) or any(len(array) != nodes for array in (model.threshold, model.left_child, model.value)):
+    if not len(model.roots) or any(
+        len(array) != nodes for array in (model.threshold, model.left_child, model.expected)
+    ):
         raise ValueError("there is no tree, or the arrays of nodes differ in length")
-    if model.features < 1 or not np.isfinite(model.baseline) or not np.isfinite(model.value).all():
+    if model.features < 1 or not np.isfinite(model.baseline) or not np.isfinite(model.expected).all():
         raise ValueError("there is no feature, or a value is not a finite number")
     if nodes and not (model.column.min() >= 0 and model.column.max() < 3 * model.features):
         raise ValueError("a node looks at a column that does not exist")

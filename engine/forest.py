@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.attribution import Attribution, Walk, check_expectations, expectations, path_contributions
+
 if TYPE_CHECKING:
     from sklearn.ensemble import IsolationForest
 
@@ -30,7 +32,8 @@ class FlattenedForest:
         feature: (nodes,) int64, column that the node looks at; 0 at a leaf.
         threshold: (nodes,) float32; infinity at a leaf.
         left_child: (nodes,) int64, index of the left child; the node itself at a leaf.
-        path_length: (nodes,) float64, at a leaf its depth + c(training samples in it), elsewhere 0.
+        expected: (nodes,) float64, path length: at a leaf its depth + c(training samples in it), elsewhere the mean of
+            the leaves below, by the training samples in each.
         roots: (trees,) int64, index of each tree's root.
         features: columns of a row.
         samples_per_tree: training samples that each tree saw, at least 1.
@@ -42,7 +45,7 @@ class FlattenedForest:
     feature: NDArray[np.int64]
     threshold: NDArray[np.float32]
     left_child: NDArray[np.int64]
-    path_length: NDArray[np.float64]
+    expected: NDArray[np.float64]
     roots: NDArray[np.int64]
     features: int
     samples_per_tree: int
@@ -59,6 +62,7 @@ class FlattenedForest:
             assign(self, name, _read_only(name, getattr(self, name), dtype))
         _check_columns(self)
         assign(self, "depth", _checked_depth(self))
+        check_expectations(self.left_child, self.expected)
         average = float(average_path_length(np.array([self.samples_per_tree]))[0])
         assign(self, "_normalisation", len(self.roots) * average)
         assign(self, "_root_feature", self.feature[self.roots])
@@ -78,7 +82,7 @@ class FlattenedForest:
             feature=np.concatenate([tree.feature for tree in trees]),
             threshold=np.concatenate([tree.threshold for tree in trees]),
             left_child=np.concatenate([tree.left_child + root for tree, root in zip(trees, roots, strict=True)]),
-            path_length=np.concatenate([tree.path_length for tree in trees]),
+            expected=np.concatenate([tree.expected for tree in trees]),
             roots=roots,
             features=int(forest.n_features_in_),
             samples_per_tree=int(forest.max_samples_),
@@ -100,6 +104,43 @@ class FlattenedForest:
             ValueError: another number of columns, or a value that is NaN or infinite. scikit-learn accepts NaN where
                 the forest was trained on it; here a feature is always a number.
         """
+        singles = self._singles(rows)
+        block = max(1, _BLOCK_CELLS // len(self.roots))
+        if len(singles) <= block:
+            return self._score(singles)
+        return np.concatenate([self._score(singles[at : at + block]) for at in range(0, len(singles), block)])
+
+    def attribute(self, rows: NDArray[np.float64]) -> Attribution:
+        """What each feature adds to the raw anomaly, ``-score_samples``; arguments and errors as there.
+
+        A tree's path length is what its root expects and the steps from there, and so is the logarithm of the raw
+        anomaly, ``-E[path length] / c``: in it, contributions add up by themselves. To the raw anomaly itself a
+        feature contributes in proportion: its part of the logarithm times the logarithmic mean of score and base,
+        ``(score - base) / (log score - log base)`` (Ang, "Decomposition analysis for policymaking in energy", Energy
+        Policy 32, 2004). That factor is positive and one for the row: order and signs are those of the logarithm.
+        """
+        paths = path_contributions(self._walk(), self._singles(rows), self.features)
+        if not self._normalisation:
+            return Attribution(0.5, np.full(len(paths), 0.5), paths)
+        base = float(np.exp2(-self.expected[self.roots].sum() / self._normalisation))
+        logarithms = -np.log(2.0) / self._normalisation * paths
+        total = np.add.reduce(logarithms, axis=1)
+        # The limit of (exp(x) - 1) / x at 0 is 1.
+        growth = np.divide(np.expm1(total), total, out=np.ones_like(total), where=total != 0.0)
+        return Attribution(base, -self.score_samples(rows), logarithms * (base * growth)[:, np.newaxis])
+
+    def _walk(self) -> Walk:
+        return Walk(
+            column=self.feature,
+            feature=self.feature,
+            threshold=self.threshold,
+            left_child=self.left_child,
+            expected=self.expected,
+            roots=self.roots,
+            depth=self.depth,
+        )
+
+    def _singles(self, rows: NDArray[np.float64]) -> NDArray[np.float32]:
         values = np.asarray(rows, dtype=np.float64)
         if values.ndim != 2 or values.shape[1] != self.features:
             raise ValueError(f"rows of {self.features} features are expected, not an array of shape {values.shape}")
@@ -107,14 +148,10 @@ class FlattenedForest:
             raise ValueError("a feature is NaN or infinite")
         # A double beyond the range of a float32 becomes infinite, which compares as it should.
         with np.errstate(over="ignore"):
-            singles = values.astype(np.float32)
-        block = max(1, _BLOCK_CELLS // len(self.roots))
-        if len(singles) <= block:
-            return self._score(singles)
-        return np.concatenate([self._score(singles[at : at + block]) for at in range(0, len(singles), block)])
+            return values.astype(np.float32)
 
     def _score(self, rows: NDArray[np.float32]) -> NDArray[np.float64]:
-        path_lengths = self.path_length.take(self._leaves(rows), mode="wrap")
+        path_lengths = self.expected.take(self._leaves(rows), mode="wrap")
         # One contiguous row of trees per row: summed in the same order in a batch of any size.
         total = np.add.reduce(path_lengths, axis=1)
         # With one sample per tree there is no path; scikit-learn takes the ratio as 1 then.
@@ -143,7 +180,7 @@ _ARRAYS: dict[str, type[np.generic]] = {
     "feature": np.int64,
     "threshold": np.float32,
     "left_child": np.int64,
-    "path_length": np.float64,
+    "expected": np.float64,
     "roots": np.int64,
 }
 
@@ -169,7 +206,7 @@ class _FlatTree:
     feature: NDArray[np.int64]
     threshold: NDArray[np.float32]
     left_child: NDArray[np.int64]
-    path_length: NDArray[np.float64]
+    expected: NDArray[np.float64]
 
 
 def _flatten(tree: Any, columns: NDArray[np.integer[Any]]) -> _FlatTree:
@@ -183,11 +220,12 @@ def _flatten(tree: Any, columns: NDArray[np.integer[Any]]) -> _FlatTree:
 
     left_child = np.arange(len(order))
     left_child[~is_leaf] = 1 + 2 * np.arange(np.count_nonzero(~is_leaf))
+    samples = tree.n_node_samples[order]
     return _FlatTree(
         feature=np.where(is_leaf, 0, columns[np.where(is_leaf, 0, tree.feature[order])]),
         threshold=np.where(is_leaf, np.float32(np.inf), _round_down(tree.threshold[order])),
         left_child=left_child,
-        path_length=np.where(is_leaf, depth + average_path_length(tree.n_node_samples[order]), 0.0),
+        expected=expectations(left_child, depth, samples, depth + average_path_length(samples)),
     )
 
 
@@ -209,7 +247,7 @@ def _read_only(name: str, array: NDArray[Any], dtype: type[np.generic]) -> NDArr
 def _check_columns(forest: FlattenedForest) -> None:
     nodes = len(forest.feature)
     if not len(forest.roots) or any(
-        len(column) != nodes for column in (forest.threshold, forest.left_child, forest.path_length)
+        len(column) != nodes for column in (forest.threshold, forest.left_child, forest.expected)
     ):
         raise ValueError("there is no tree, or the arrays of nodes differ in length")
     if forest.features < 1 or forest.samples_per_tree < 1:
@@ -219,7 +257,7 @@ def _check_columns(forest: FlattenedForest) -> None:
     if np.isnan(forest.threshold).any():
         raise ValueError("a threshold is not a number")
     longest = _deepest(forest) + average_path_length(np.array([forest.samples_per_tree]))
-    if not ((forest.path_length >= 0) & (forest.path_length <= longest)).all():
+    if not ((forest.expected >= 0) & (forest.expected <= longest)).all():
         raise ValueError("a path is longer than the samples of a tree allow")
 
 

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
+from data.errors import ModelError, ModelOutdatedError
 from engine import model_file
+from engine.attribution import Attribution
 from engine.calibration import ANCHORS, MINIMUM_ROWS, QuantileCalibration
 from engine.forest import FlattenedForest
 from engine.model_card import FORMAT_VERSION, AlertShare, ModelCard, content_digest, features_digest
@@ -64,33 +66,12 @@ class AnomalyModel:
         raw = -self.forest.score_samples(rows)
         return ModelScores(raw, self.calibration.apply(raw))
 
-    def contributions(self, rows: NDArray[np.float64], usual: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-        """How much each feature adds to the raw anomaly, by single-feature ablation (occlusion).
+    def explain(self, rows: NDArray[np.float64]) -> Attribution:
+        """What each feature adds to the raw anomaly, and what a row has before any; arguments and errors as ``score``.
 
-        For each feature, the drop in raw anomaly when it alone is replaced by its usual value (Zeiler and Fergus, 2014,
-        on occlusion; Robnik-Šikonja and Kononenko, 2008, for one feature at a time). Two features that tell the same
-        can each show little, and the sum is not the score.
-
-        Args:
-            rows: (features,) or (rows, features), finite; one forest call scores features + 1 rows for each.
-            usual: (features,), what to compare with; the training medians if not given.
-
-        Returns:
-            The shape of ``rows``; negative where the usual value would be more anomalous.
-
-        Raises:
-            ValueError: another number of columns, or a value that is NaN or infinite.
+        The method is that of ``engine.attribution``.
         """
-        reference = self.usual if usual is None else usual
-        features = self.forest.features
-        if rows.shape[-1:] != (features,) or reference.shape != (features,):
-            raise ValueError(f"{features} features are expected, not arrays of {rows.shape} and {reference.shape}")
-        variants = np.repeat(rows[..., np.newaxis, :], features + 1, axis=-2)
-        each = np.arange(features)
-        variants[..., each + 1, each] = reference
-        raw = -self.forest.score_samples(variants.reshape(-1, features)).reshape(variants.shape[:-1])
-        drops: NDArray[np.float64] = raw[..., :1] - raw[..., 1:]
-        return drops
+        return self.forest.attribute(rows)
 
     def save(self, path: Path) -> None:
         """Write the model to one file, replacing it as a whole, readable by its owner only.
@@ -108,12 +89,17 @@ class AnomalyModel:
 
         Raises:
             FileNotFoundError: there is no such file.
+            ModelOutdatedError: the file is of an earlier format version.
             ModelError: the file is damaged, foreign, of another format version or of other features.
         """
         contents = model_file.read(path)
         described = _card_values(path, contents.card)
         if (found := described.get("format_version")) != FORMAT_VERSION:
-            raise unusable(path, f"has format version {found!r:.20}; this program reads version {FORMAT_VERSION}")
+            raise unusable(
+                path,
+                f"has format version {found!r:.20}; this program reads version {FORMAT_VERSION}",
+                ModelOutdatedError if type(found) is int and 0 < found < FORMAT_VERSION else ModelError,
+            )
         try:
             card = ModelCard.model_validate_json(contents.card)
         except ValueError as error:
@@ -244,7 +230,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "feature": np.dtype("<i4"),
     "threshold": np.dtype("<f4"),
     "left_child": np.dtype("<i4"),
-    "path_length": np.dtype("<f8"),
+    "expected": np.dtype("<f8"),
     "roots": np.dtype("<i4"),
     "calibration_raw": np.dtype("<f8"),
     "calibration_score": np.dtype("<f8"),
@@ -260,7 +246,7 @@ def _arrays(
         "feature": forest.feature,
         "threshold": forest.threshold,
         "left_child": forest.left_child,
-        "path_length": forest.path_length,
+        "expected": forest.expected,
         "roots": forest.roots,
         "calibration_raw": calibration.raw,
         "calibration_score": calibration.score,
@@ -279,7 +265,7 @@ def _parts(
         feature=arrays["feature"],
         threshold=arrays["threshold"],
         left_child=arrays["left_child"],
-        path_length=arrays["path_length"],
+        expected=arrays["expected"],
         roots=arrays["roots"],
         features=len(card.features),
         samples_per_tree=card.samples_per_tree,

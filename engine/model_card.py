@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 from numpy.typing import NDArray
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 Count = Annotated[int, Field(ge=1, le=2**31)]
 Share = Annotated[float, Field(ge=0, le=1)]

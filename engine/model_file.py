@@ -38,9 +38,9 @@ class ModelFile:
     arrays: Mapping[str, NDArray[Any]]
 
 
-def unusable(path: Path, problem: str) -> ModelError:
+def unusable(path: Path, problem: str, kind: type[ModelError] = ModelError) -> ModelError:
     """The error for a file that cannot serve as a model."""
-    return ModelError(
+    return kind(
         f"The model file {str(path)!r} {problem}: delete it and start again to train a new one, "
         "or set MODEL_PATH to another file"
     )

@@ -14,12 +14,13 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic_core import from_json
 
 from engine import model_file
+from engine.attribution import Attribution
 from engine.boosting import FlattenedBoosting
 from engine.model_card import Count, Sha256, UtcTime, check_training_data, content_digest, features_digest
 from engine.model_file import ModelFile, unusable
 from engine.ranker_features import RANKER_FEATURE_NAMES
 
-RANKER_FORMAT_VERSION: Final = 1
+RANKER_FORMAT_VERSION: Final = 2
 KIND: Final = "gradient boosting"
 
 TREES: Final = 200
@@ -87,6 +88,10 @@ class Ranker:
             ValueError: another number of columns.
         """
         return self.boosting.probability(rows)
+
+    def explain(self, rows: NDArray[np.float64]) -> Attribution:
+        """What each feature adds to the log-odds of fraud; arguments and errors as ``score``."""
+        return self.boosting.attribute(rows)
 
     def save(self, path: Path) -> None:
         """Write the model to one file, replacing it as a whole, readable by its owner only.
@@ -206,7 +211,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "column": np.dtype("<i4"),
     "threshold": np.dtype("<f8"),
     "left_child": np.dtype("<i4"),
-    "value": np.dtype("<f8"),
+    "expected": np.dtype("<f8"),
     "roots": np.dtype("<i4"),
 }
 
@@ -222,7 +227,7 @@ def _boosting(card: RankerCard, arrays: Mapping[str, NDArray[Any]]) -> Flattened
         column=arrays["column"],
         threshold=arrays["threshold"],
         left_child=arrays["left_child"],
-        value=arrays["value"],
+        expected=arrays["expected"],
         roots=arrays["roots"],
         features=len(card.features),
         baseline=card.baseline,

@@ -1,10 +1,8 @@
 """Scores batches: features in order, the model for all rows at once, then rules, level and reasons for each."""
 
-from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from math import exp
 from uuid import NAMESPACE_OID, uuid5
 
@@ -13,16 +11,15 @@ import orjson
 from numpy.typing import NDArray
 
 from data.batches import NewAlert, ScoredTransaction
-from data.models import CardBaseline, RiskLevel, RuleAction, TransactionStatus
-from data.timestamps import from_microseconds
+from data.models import RiskLevel, RuleAction, TransactionStatus
 from engine import profiles
 from engine.decode import Decoded
+from engine.evidence import Explanation, evidence_json, explanations
 from engine.features import FEATURE_NAMES, FEATURES, Event, EventReader, FeatureState, Observation
 from engine.model import AnomalyModel
 from engine.rules import Evidence, RuleHit, RuleSet
 from engine.scoring import HONEST_TRAFFIC, OWN_TRAFFIC, Thresholds, fuse, reasons_of
 
-TOP_CONTRIBUTIONS = 5
 _AMOUNT_OVER_MEAN = FEATURE_NAMES.index("amount_over_mean")
 EXPERIENCED = 5.0
 """Transactions of a card from which its baseline says something, so that a site is not judged by its first day."""
@@ -110,14 +107,11 @@ class Scorer:
     def _alerts(self, alerted: Sequence["_Alerted"], matrix: NDArray[np.float64]) -> list[NewAlert]:
         if not alerted:
             return []
-        contributions = self._model.contributions(matrix[[each.index for each in alerted]])
-        usual = self._model.usual
-        return [
-            self._alert(each, matrix[each.index].tolist(), shares.tolist(), usual.tolist())
-            for each, shares in zip(alerted, contributions, strict=True)
-        ]
+        rows = matrix[[each.index for each in alerted]]
+        explained = explanations(self._model, rows)
+        return [self._alert(each, explanation) for each, explanation in zip(alerted, explained, strict=True)]
 
-    def _alert(self, alerted: "_Alerted", features: list[float], shares: list[float], usual: list[float]) -> NewAlert:
+    def _alert(self, alerted: "_Alerted", explanation: Explanation) -> NewAlert:
         reasons = reasons_of(
             alerted.score,
             alerted.model_score,
@@ -127,28 +121,13 @@ class Scorer:
             self._model.calibration.alert_rate(alerted.model_score),
             OWN_TRAFFIC if alerted.by_own_traffic else HONEST_TRAFFIC,
         )
-        strongest = sorted(range(len(FEATURES)), key=lambda k: (-shares[k], k))[:TOP_CONTRIBUTIONS]
-        evidence = {
-            "contributions": [
-                {
-                    "feature": FEATURES[k].name,
-                    "value": FEATURES[k].natural(features[k]),
-                    "usual": FEATURES[k].natural(usual[k]),
-                    "share": shares[k],
-                }
-                for k in strongest
-                if shares[k] > 0.0
-            ],
-            "baseline": _baseline(alerted.observation.profile).model_dump(mode="json"),
-            "features": dict(zip((feature.name for feature in FEATURES), features, strict=True)),
-        }
         return NewAlert(
             index=alerted.index,
             alert_id=str(uuid5(NAMESPACE_OID, alerted.transaction_id)),
             level=alerted.level,
             reason_codes=tuple(reason.code for reason in reasons),
             reasons_json=orjson.dumps([reason.model_dump() for reason in reasons]).decode(),
-            evidence_json=orjson.dumps(evidence).decode(),
+            evidence_json=evidence_json(explanation, alerted.observation),
         )
 
 
@@ -202,43 +181,3 @@ def _row(
         exp(observation.features[_AMOUNT_OVER_MEAN]),
         None,
     )
-
-
-def _baseline(profile: "array[float]") -> CardBaseline:
-    count = int(profile[profiles.COUNT])
-    located = profile[profiles.HOME_COUNT] > 0.0
-    return CardBaseline(
-        transactions=count,
-        mean_amount=round(profile[profiles.MEAN], 2) if count else None,
-        usual_places=_place(profile[profiles.HOME_LATITUDE], profile[profiles.HOME_LONGITUDE]) if located else None,
-        usual_hours=_usual_hours(profile) if count >= 5 else None,
-        last_seen=_seen(profile[profiles.LAST_TIME]) if count else None,
-        last_location=_place(profile[profiles.PLACE_LATITUDE], profile[profiles.PLACE_LONGITUDE]) if located else None,
-    )
-
-
-def _seen(time_s: float) -> datetime:
-    return from_microseconds(round(time_s * 1_000_000))
-
-
-def _place(latitude: float, longitude: float) -> str:
-    return f"{latitude:.2f}, {longitude:.2f}"
-
-
-def _usual_hours(profile: "array[float]") -> str:
-    """The fewest three-hour bins of the day that hold four fifths of the card's transactions."""
-    bins = profile[profiles.HOUR_PROFILE : profiles.HOUR_PROFILE + profiles.HOUR_BINS]
-    wanted = 0.8 * sum(bins)
-    chosen: list[int] = []
-    for index in sorted(range(len(bins)), key=lambda k: (-bins[k], k)):
-        if sum(bins[k] for k in chosen) >= wanted:
-            break
-        chosen.append(index)
-    width = 24 // profiles.HOUR_BINS
-    spans: list[list[int]] = []
-    for index in sorted(chosen):
-        if spans and spans[-1][1] == index * width:
-            spans[-1][1] += width
-        else:
-            spans.append([index * width, (index + 1) * width])
-    return ", ".join(f"{start:02d}-{end:02d} h" for start, end in spans) + " UTC"

@@ -1,8 +1,7 @@
 """One alert in full: what happened, why it was raised, and what is usual for the card."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import ClassVar
 
 from textual.binding import BindingType
@@ -11,11 +10,11 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from data.models import Alert, Case, Contribution, Reason
+from data.models import Alert, Case, Reason
 from data.queries import alerts, cases, customers
-from engine.features import FEATURES
 from screens import actions, figures
 from screens.base import DataScreen
+from screens.contribution_lines import CONTRIBUTION_COLUMNS, NOTHING_UNUSUAL, contribution_lines
 from screens.record_columns import TRANSACTION_COLUMNS
 from screens.routes import OpenCase, OpenCustomer
 from screens.safe import optional
@@ -26,35 +25,12 @@ from screens.widgets.record_list import RecordList
 from screens.workbench import Workbench
 
 LAST_TRANSACTIONS = 50
-BAR_CELLS = 12
-_FEATURES = {feature.name: feature for feature in FEATURES}
 
 REASON_COLUMNS: tuple[Column[Reason], ...] = (
     Column("Rule", 19, lambda reason: Cell(reason.rule, Tone.STRONG)),
     Column("Value", 10, lambda reason: Cell(_measured(reason)), right=True),
     Column("Threshold", 11, lambda reason: Cell(figures.quantity(reason.threshold), Tone.MUTED), right=True),
     Column("In words", 24, lambda reason: Cell(reason.text), grow=1, rank=1),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class ContributionLine:
-    """A contribution with its title and unit, and its share as a part of the largest one."""
-
-    title: str
-    unit: str
-    value: float
-    usual: float
-    share: float
-    part: float
-
-
-CONTRIBUTION_COLUMNS: tuple[Column[ContributionLine], ...] = (
-    Column("Feature", 20, lambda each: Cell(each.title), grow=1),
-    Column("Value", 13, lambda each: Cell(figures.quantity(each.value, each.unit), Tone.STRONG), right=True),
-    Column("Usual", 11, lambda each: Cell(figures.quantity(each.usual, each.unit), Tone.MUTED), right=True),
-    Column("Share", 5, lambda each: Cell(f"{each.share:.3f}"), right=True),
-    Column("", BAR_CELLS, lambda each: Cell(figures.bar(each.part, BAR_CELLS), Tone.BAR), rank=1),
 )
 
 
@@ -78,7 +54,7 @@ class AlertDetailScreen(DataScreen[int]):
             lambda each: each.title,
             selectable=False,
             id="contributions",
-            empty="The model found nothing unusual; the rules above raised this alert.",
+            empty=NOTHING_UNUSUAL,
         )
         self._transactions = RecordList(
             TRANSACTION_COLUMNS, lambda each: each.seq, selectable=False, id="alert-transactions"
@@ -94,7 +70,7 @@ class AlertDetailScreen(DataScreen[int]):
                     yield Static("Why", classes="section")
                     yield self._reasons
                 with Vertical(classes="why"):
-                    yield Static("What the model found unusual", classes="section")
+                    yield Static("What the model found", classes="section")
                     yield self._contributions
             yield Block(id="alert-transactions-title", classes="section")
             yield self._transactions
@@ -114,7 +90,7 @@ class AlertDetailScreen(DataScreen[int]):
             line(Cell(f"The card's last {len(transactions)} transactions, newest first"))
         )
         self._reasons.show(alert.reasons)
-        self._contributions.show(contribution_lines(alert.contributions))
+        self._contributions.show(contribution_lines(alert.contributions, alert.anomaly))
         self._show_title(alert)
         self._show_what(alert)
         self._show_baseline(alert)
@@ -229,22 +205,6 @@ class AlertDetailScreen(DataScreen[int]):
 def _times(alert: Alert) -> str:
     mean = alert.baseline.mean_amount
     return figures.ABSENT if not mean else f"{float(alert.amount) / mean:,.1f} × the mean"
-
-
-def contribution_lines(contributions: Sequence[Contribution]) -> tuple[ContributionLine, ...]:
-    """Contributions as the model card names them; a feature that this program does not know keeps its own name."""
-    largest = max((each.share for each in contributions), default=0.0) or 1.0
-    return tuple(
-        ContributionLine(
-            title=_FEATURES[each.feature].title if each.feature in _FEATURES else each.feature,
-            unit=_FEATURES[each.feature].unit if each.feature in _FEATURES else "",
-            value=each.value,
-            usual=each.usual,
-            share=each.share,
-            part=each.share / largest,
-        )
-        for each in contributions
-    )
 
 
 def _measured(reason: Reason) -> str:

@@ -1,7 +1,9 @@
 """How figures read: thousands separated, money to the cent, times in UTC."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from math import floor
 
 from data.models import Case
 
@@ -74,6 +76,23 @@ def sla(case: Case, now: datetime) -> str:
     if case.is_breached(now):
         return f"breached {duration(now - case.sla_due_at)}"
     return f"{duration(case.sla_due_at - now)} left"
+
+
+def adding_up(parts: Sequence[float], total: float, places: int) -> list[float]:
+    """Parts rounded so that they add up to ``total``, each by less than one unit of the last place.
+
+    By largest remainders (Hare and Niemeyer): all are rounded down, and those that lost most get what is missing.
+
+    Args:
+        parts: their sum is within a unit of the last place of ``total``.
+        total: of ``places`` decimal places.
+    """
+    unit = 10.0**places
+    floors = [floor(part * unit) for part in parts]
+    missing = round(total * unit) - sum(floors)
+    by_loss = sorted(range(len(parts)), key=lambda k: (floors[k] - parts[k] * unit, k))
+    raised = set(by_loss[:missing])
+    return [(floors[k] + (k in raised)) / unit for k in range(len(parts))]
 
 
 def bar(share: float, width: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from data.models import Alert, AlertStatus, CardBaseline, Contribution, Disposition, Reason, RiskLevel
+from data.models import Alert, AlertStatus, Anomaly, CardBaseline, Contribution, Disposition, Reason, RiskLevel
 from data.queries.rows import level_of, money, page_filter
 from data.timestamps import from_microseconds
 
@@ -147,6 +147,7 @@ def alert(reader: sqlite3.Connection, alert_id: int) -> Alert | None:
         disposition=None if row[17] is None else Disposition(row[17]),
         reasons=tuple(Reason.model_validate(reason) for reason in orjson.loads(row[18])),
         contributions=tuple(Contribution.model_validate(each) for each in evidence["contributions"]),
+        anomaly=None if "anomaly" not in evidence else Anomaly.model_validate(evidence["anomaly"]),
         baseline=CardBaseline.model_validate(evidence["baseline"]),
         case_id=row[20],
         case_number=row[21],

@@ -76,6 +76,7 @@ def evidence() -> str:
     """The evidence of an alert: one contribution, and the card's usual behaviour."""
     return orjson.dumps(
         {
+            "anomaly": {"base": 0.25, "score": 0.5},
             "contributions": [{"feature": "amount", "value": 10.0, "usual": 2.5, "share": 0.25}],
             "baseline": {
                 "transactions": 3,

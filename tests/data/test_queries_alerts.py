@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.models import AlertStatus, CasePriority, CaseStatus, RiskLevel
+from data.models import AlertStatus, Anomaly, CasePriority, CaseStatus, RiskLevel
 from data.queries.alerts import (
     AlertFilter,
     AlertRow,
@@ -86,7 +86,17 @@ def test_one_alert_comes_with_its_evidence(world: World) -> None:
     assert (found.case_id, found.case_number, found.disposition, found.version) == (None, None, None, 1)
     assert [reason.code for reason in found.reasons] == ["high_amount"]
     assert [(each.feature, each.share) for each in found.contributions] == [("amount", 0.25)]
+    assert found.anomaly == Anomaly(base=0.25, score=0.5)
     assert (found.baseline.transactions, found.baseline.last_seen) == (3, NOON)
+
+
+def test_an_alert_of_an_earlier_version_opens_without_what_its_evidence_lacks(world: World) -> None:
+    world.add(scored("t-0", level=RiskLevel.LOW))
+    execute(world, "UPDATE alerts SET evidence = json_remove(evidence, '$.anomaly')")
+    found = alert(world.reader, 1)
+    assert found is not None
+    assert found.anomaly is None
+    assert [each.feature for each in found.contributions] == ["amount"]
 
 
 def test_filters_totals_and_counts_agree(world: World) -> None:

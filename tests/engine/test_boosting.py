@@ -61,43 +61,88 @@ def training_data(draw: st.DrawFn) -> tuple[NDArray[np.float64], NDArray[np.bool
     return data, labels
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    data=training_data(),
-    trees=st.integers(1, 12),
-    leaves=st.integers(2, 31),
-    smallest_leaf=st.integers(1, 30),
-    learning_rate=st.floats(0.01, 1.0),
-    seed=st.integers(0, 2**32 - 1),
-)
-def test_probabilities_equal_scikit_learn_on_and_around_every_threshold(
-    data: tuple[NDArray[np.float64], NDArray[np.bool_]],
-    trees: int,
-    leaves: int,
-    smallest_leaf: int,
-    learning_rate: float,
-    seed: int,
-) -> None:
-    rows, labels = data
+@st.composite
+def models_and_rows(draw: st.DrawFn) -> tuple[HistGradientBoostingClassifier, NDArray[np.float64]]:
+    """A fitted classifier, and rows on and around every threshold beside those it was fitted on."""
+    rows, labels = draw(training_data())
     model = fitted(
         rows,
         labels,
-        max_iter=trees,
-        max_leaf_nodes=leaves,
-        min_samples_leaf=smallest_leaf,
-        learning_rate=learning_rate,
+        max_iter=draw(st.integers(1, 12)),
+        max_leaf_nodes=draw(st.integers(2, 31)),
+        min_samples_leaf=draw(st.integers(1, 30)),
+        learning_rate=draw(st.floats(0.01, 1.0)),
     )
-    assert_same_probabilities(model, rows)
-    assert_same_probabilities(model, around_thresholds(model, np.random.default_rng(seed)))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return model, np.concatenate([rows, around_thresholds(model, rng)])
+
+
+@settings(max_examples=60, deadline=None)
+@given(models_and_rows())
+def test_probabilities_equal_scikit_learn_on_and_around_every_threshold(
+    model_and_rows: tuple[HistGradientBoostingClassifier, NDArray[np.float64]],
+) -> None:
+    assert_same_probabilities(*model_and_rows)
+
+
+@settings(max_examples=60, deadline=None)
+@given(models_and_rows())
+def test_contributions_and_the_base_add_up_to_the_log_odds(
+    model_and_rows: tuple[HistGradientBoostingClassifier, NDArray[np.float64]],
+) -> None:
+    model, rows = model_and_rows
+    served = FlattenedBoosting.from_sklearn(model)
+    parts = served.attribute(rows)
+
+    assert parts.scores.tolist() == served.log_odds(rows).tolist()
+    np.testing.assert_allclose(parts.base + parts.contributions.sum(axis=1), parts.scores, rtol=1e-9, atol=1e-9)
+
+
+def test_the_base_is_the_mean_of_the_training_rows_and_contributions_average_out(
+    model: HistGradientBoostingClassifier,
+) -> None:
+    rows, _ = training_rows()
+    parts = FlattenedBoosting.from_sklearn(model).attribute(rows)
+
+    assert parts.base == pytest.approx(parts.scores.mean(), abs=1e-9)
+    assert np.abs(parts.contributions.mean(axis=0)).max() < 1e-9
+
+
+def test_a_feature_that_no_tree_asks_contributes_nothing_and_a_missing_one_what_its_absence_tells(
+    model: HistGradientBoostingClassifier,
+) -> None:
+    row = np.array([[0.0, np.nan, 0.0, 0.0, 0.0]])
+    told = FlattenedBoosting.from_sklearn(model).attribute(row).contributions[0]
+    assert told.argmax() == 1
+
+    rows, labels = training_rows()
+    rows[:, 3] = 1.0
+    blind = FlattenedBoosting.from_sklearn(fitted(rows, labels, max_iter=20))
+    assert blind.attribute(rows).contributions[:, 3].tolist() == [0.0] * len(rows)
+
+
+def test_contributions_of_a_row_are_the_same_to_the_last_bit_in_any_batch(
+    model: HistGradientBoostingClassifier,
+) -> None:
+    served = FlattenedBoosting.from_sklearn(model)
+    rows, _ = training_rows()
+    together = served.attribute(rows[:1_000]).contributions
+
+    assert np.concatenate([served.attribute(row[np.newaxis]).contributions for row in rows[:1_000]]).tobytes() == (
+        together.tobytes()
+    )
+
+
+def training_rows() -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(3_000, 5))
+    rows[rng.random(rows.shape) < 0.2] = np.nan
+    return rows, (np.nan_to_num(rows[:, 0]) + np.isnan(rows[:, 1]) + rng.normal(size=3_000)) > 1.0
 
 
 @pytest.fixture(scope="module")
 def model() -> HistGradientBoostingClassifier:
-    rng = np.random.default_rng(0)
-    rows = rng.normal(size=(3_000, 5))
-    rows[rng.random(rows.shape) < 0.2] = np.nan
-    labels = (np.nan_to_num(rows[:, 0]) + np.isnan(rows[:, 1]) + rng.normal(size=3_000)) > 1.0
-    return fitted(rows, labels, max_iter=60, max_leaf_nodes=15)
+    return fitted(*training_rows(), max_iter=60, max_leaf_nodes=15)
 
 
 def test_a_row_has_the_same_probability_alone_and_among_thousands(model: HistGradientBoostingClassifier) -> None:
@@ -145,7 +190,8 @@ def test_arrays_that_are_no_ensemble_are_refused(model: HistGradientBoostingClas
         {"left_child": changed("left_child", 0, len(served.column) - 1)},
         {"left_child": changed("left_child", 0, -1)},
         {"left_child": changed("left_child", leaf, 0)},
-        {"value": changed("value", leaf, np.inf)},
+        {"expected": changed("expected", leaf, np.inf)},
+        {"expected": changed("expected", 0, 99.0)},
         {"roots": served.roots[:0]},
         {"roots": served.roots[:-1]},
         {"roots": changed("roots", 1, 0)},
@@ -160,4 +206,4 @@ def test_arrays_that_are_no_ensemble_are_refused(model: HistGradientBoostingClas
 def test_arrays_cannot_be_written_to(model: HistGradientBoostingClassifier) -> None:
     served = FlattenedBoosting.from_sklearn(model)
     with pytest.raises(ValueError, match="read-only"):
-        served.value[0] = 1.0
+        served.expected[0] = 1.0

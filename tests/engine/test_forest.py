@@ -59,30 +59,102 @@ def training_rows(draw: st.DrawFn) -> NDArray[np.float64]:
     return data
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    data=training_rows(),
-    trees=st.integers(1, 12),
-    sample_share=st.floats(0.01, 1.0),
-    max_features=st.floats(0.1, 1.0),
-    bootstrap=st.booleans(),
-    seed=st.integers(0, 2**32 - 1),
-)
-def test_scores_equal_scikit_learn_on_and_around_every_threshold(
-    data: NDArray[np.float64], trees: int, sample_share: float, max_features: float, bootstrap: bool, seed: int
-) -> None:
+@st.composite
+def forests_and_rows(draw: st.DrawFn) -> tuple[IsolationForest, NDArray[np.float64]]:
+    """A fitted forest, and rows on and around every threshold beside those it was fitted on."""
+    data = draw(training_rows())
     forest = fitted(
         data,
-        n_estimators=trees,
-        max_samples=max(1, int(sample_share * len(data))),
-        max_features=max_features,
-        bootstrap=bootstrap,
+        n_estimators=draw(st.integers(1, 12)),
+        max_samples=max(1, int(draw(st.floats(0.01, 1.0)) * len(data))),
+        max_features=draw(st.floats(0.1, 1.0)),
+        bootstrap=draw(st.booleans()),
     )
     thresholds = np.concatenate([tree.tree_.threshold for tree in forest.estimators_])
     candidates = np.concatenate([around(thresholds), data.ravel(), [0.0, -0.0, 3.5e38, -3.5e38, 1e300, -1e300, 5e-324]])
-    chosen = np.random.default_rng(seed).choice(candidates, size=(200, data.shape[1]))
+    chosen = np.random.default_rng(draw(st.integers(0, 2**32 - 1))).choice(candidates, size=(200, data.shape[1]))
+    return forest, np.concatenate([data, chosen])
 
-    assert_same_scores(forest, np.concatenate([data, chosen]))
+
+@settings(max_examples=60, deadline=None)
+@given(forests_and_rows())
+def test_scores_equal_scikit_learn_on_and_around_every_threshold(
+    forest_and_rows: tuple[IsolationForest, NDArray[np.float64]],
+) -> None:
+    assert_same_scores(*forest_and_rows)
+
+
+@settings(max_examples=60, deadline=None)
+@given(forests_and_rows())
+def test_contributions_and_the_base_add_up_to_the_raw_anomaly(
+    forest_and_rows: tuple[IsolationForest, NDArray[np.float64]],
+) -> None:
+    forest, rows = forest_and_rows
+    flat = FlattenedForest.from_sklearn(forest)
+    parts = flat.attribute(rows)
+
+    assert parts.scores.tolist() == (-flat.score_samples(rows)).tolist()
+    np.testing.assert_allclose(parts.base + parts.contributions.sum(axis=1), parts.scores, rtol=0, atol=1e-9)
+
+
+def expected_path_length(tree: Any, node: int, depth: int) -> float:
+    """The mean path length of the training rows below a node, leaf by leaf."""
+    left, right = tree.children_left[node], tree.children_right[node]
+    if left < 0:
+        return depth + float(average_path_length(tree.n_node_samples[node : node + 1])[0])
+    weights = tree.n_node_samples[[left, right]]
+    means = [expected_path_length(tree, child, depth + 1) for child in (left, right)]
+    return float(np.average(means, weights=weights))
+
+
+def path_length_changes(forest: IsolationForest, row: NDArray[np.float64]) -> NDArray[np.float64]:
+    """By feature, the change of the expected path length at each of its splits, summed over scikit-learn's trees."""
+    changes = np.zeros(len(row))
+    for estimator, columns in zip(forest.estimators_, forest.estimators_features_, strict=True):
+        tree = estimator.tree_
+        on_path = estimator.decision_path(row[np.newaxis, columns]).indices
+        lengths = [expected_path_length(tree, node, depth) for depth, node in enumerate(on_path)]
+        for node, here, after in zip(on_path, lengths, lengths[1:], strict=False):
+            changes[columns[tree.feature[node]]] += after - here
+    return changes
+
+
+def test_a_feature_contributes_what_its_splits_change_of_the_expected_path_length() -> None:
+    rows = normal_rows(300, 5)
+    forest = fitted(rows, n_estimators=12, max_samples=64, max_features=0.7)
+    for row in (rows[0], rows[1] * 4, np.zeros(5)):
+        changes = path_length_changes(forest, row)
+        logarithms = changes / changes.sum()
+        parts = FlattenedForest.from_sklearn(forest).attribute(row[np.newaxis])
+        of_difference = parts.contributions[0] / (parts.scores[0] - parts.base)
+
+        np.testing.assert_allclose(of_difference, logarithms, rtol=1e-9, atol=1e-12)
+
+
+def test_contributions_of_a_row_are_the_same_to_the_last_bit_in_any_batch() -> None:
+    flat = FlattenedForest.from_sklearn(fitted(normal_rows(2_000, 5), n_estimators=100, max_samples=256))
+    rows = normal_rows(600, 5, seed=1)
+    together = flat.attribute(rows).contributions
+
+    assert np.concatenate([flat.attribute(row[np.newaxis]).contributions for row in rows]).tobytes() == (
+        together.tobytes()
+    )
+    assert flat.attribute(rows[:0]).contributions.shape == (0, 5)
+
+
+def test_a_forest_without_paths_attributes_nothing() -> None:
+    parts = FlattenedForest.from_sklearn(fitted(normal_rows(30, 2), n_estimators=3, max_samples=1)).attribute(
+        normal_rows(4, 2)
+    )
+
+    assert (parts.base, parts.scores.tolist(), parts.contributions.any()) == (0.5, [0.5] * 4, False)
+
+
+def test_a_node_that_expects_what_no_mean_of_its_children_is_is_refused(sound: FlattenedForest) -> None:
+    below = sound.expected[sound.left_child[0] : sound.left_child[0] + 2]
+    for expectation in (below.max() + 1e-6, below.min() - 1e-6):
+        with pytest.raises(ValueError, match="its children do not"):
+            rebuilt(sound, expected=changed(sound.expected, 0, expectation))
 
 
 def test_a_value_on_a_threshold_goes_left_and_its_single_precision_successor_goes_right() -> None:
@@ -168,14 +240,14 @@ def test_rows_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
 
 
 def test_a_forest_cannot_be_changed_nor_follows_the_arrays_it_was_made_of() -> None:
-    path_length = np.array([1.0])
-    flat = one_leaf(path_length=path_length)
+    expected = np.array([1.0])
+    flat = one_leaf(expected=expected)
     before = flat.score_samples(np.zeros((1, 1)))
-    path_length[0] = 0.5
+    expected[0] = 0.5
 
     assert flat.score_samples(np.zeros((1, 1))) == before
     with pytest.raises(ValueError, match="read-only"):
-        flat.path_length[0] = 0.5
+        flat.expected[0] = 0.5
     with pytest.raises(FrozenInstanceError):
         flat.samples_per_tree = 7  # type: ignore[misc]  # the assignment is what is tested
 
@@ -194,7 +266,7 @@ def one_leaf(**changes: Any) -> FlattenedForest:
         "feature": np.array([0]),
         "threshold": np.array([np.inf], dtype=np.float32),
         "left_child": np.array([0]),
-        "path_length": np.array([1.0]),
+        "expected": np.array([1.0]),
         "roots": np.array([0]),
         "features": 1,
         "samples_per_tree": 2,
@@ -268,7 +340,7 @@ def test_a_leaf_with_a_threshold_is_refused(sound: FlattenedForest) -> None:
 @pytest.mark.parametrize("length", [-1.0, np.nan, np.inf, 1e308, 13.0])
 def test_an_impossible_path_length_is_refused(sound: FlattenedForest, length: float) -> None:
     with pytest.raises(ValueError, match="path"):
-        rebuilt(sound, path_length=changed(sound.path_length, -1, length))
+        rebuilt(sound, expected=changed(sound.expected, -1, length))
 
 
 def test_a_tree_deeper_than_its_samples_allow_is_refused() -> None:
@@ -277,7 +349,7 @@ def test_a_tree_deeper_than_its_samples_allow_is_refused() -> None:
         "feature": np.zeros(7, dtype=np.int64),
         "threshold": np.array([0, np.inf, 1, np.inf, 2, np.inf, np.inf], dtype=np.float32),
         "left_child": np.array([1, 1, 3, 3, 5, 5, 6]),
-        "path_length": np.ones(7),
+        "expected": np.ones(7),
     }
 
     assert one_leaf(**chain, samples_per_tree=5).depth == 3
@@ -291,7 +363,7 @@ def test_a_tree_that_grows_without_end_is_refused_before_it_fills_the_memory() -
             feature=np.zeros(3, dtype=np.int64),
             threshold=np.zeros(3, dtype=np.float32),
             left_child=np.array([1, 0, 1]),
-            path_length=np.ones(3),
+            expected=np.ones(3),
             samples_per_tree=2**31,
         )
 
@@ -302,8 +374,8 @@ def test_arrays_of_another_type_shape_or_length_are_refused(sound: FlattenedFore
         {"threshold": sound.threshold.astype(np.float64)},
         {"left_child": sound.left_child.astype(object)},
         {"roots": sound.roots.astype(np.complex128)},
-        {"path_length": sound.path_length[np.newaxis]},
-        {"path_length": sound.path_length[:-1]},
+        {"expected": sound.expected[np.newaxis]},
+        {"expected": sound.expected[:-1]},
         {"roots": sound.roots[:0]},
         {"features": 0},
         {"samples_per_tree": 0},
@@ -318,5 +390,5 @@ def test_a_forest_without_nodes_is_refused() -> None:
             feature=np.zeros(0, dtype=np.int64),
             threshold=np.zeros(0, dtype=np.float32),
             left_child=np.zeros(0, dtype=np.int64),
-            path_length=np.zeros(0),
+            expected=np.zeros(0),
         )

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from engine.model import AnomalyModel, train
@@ -127,46 +125,29 @@ def test_a_row_scores_the_same_to_the_last_bit_in_any_batch(model: AnomalyModel)
     assert np.concatenate([each.calibrated for each in alone]).tobytes() == together.calibrated.tobytes()
 
 
-@settings(max_examples=50, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), own_reference=st.booleans())
-def test_a_contribution_is_the_drop_when_that_feature_alone_is_usual(
-    model: AnomalyModel, seed: int, own_reference: bool
-) -> None:
-    row, other = honest_rows(2, seed) * 3
-    usual = other if own_reference else model.usual
-    contributions = model.contributions(row, other if own_reference else None)
-
-    for feature in range(len(NAMES)):
-        replaced = row.copy()
-        replaced[feature] = usual[feature]
-        drop = model.score(row[np.newaxis]).raw[0] - model.score(replaced[np.newaxis]).raw[0]
-        assert contributions[feature] == drop
-
-
-def test_the_feature_that_deviates_contributes_and_the_others_do_not(model: AnomalyModel) -> None:
+def test_the_feature_that_deviates_contributes_most_and_a_constant_nothing(model: AnomalyModel) -> None:
     row = model.usual.copy()
     row[2] = 40.0
-    contributions = model.contributions(row)
+    parts = model.explain(row[np.newaxis])
+    contributions = parts.contributions[0]
 
+    assert contributions.argmax() == 2
     assert contributions[2] > 0.05
-    assert contributions[[0, 1, 3]].tolist() == [0, 0, 0]
+    assert contributions[3] == 0.0
+    assert parts.base + contributions.sum() == pytest.approx(model.score(row[np.newaxis]).raw[0], abs=1e-9)
 
 
-def test_contributions_of_a_batch_are_those_of_its_rows(model: AnomalyModel) -> None:
-    rows = honest_rows(30, seed=6)
-    before = rows.copy()
-    together = model.contributions(rows)
+def test_an_ordinary_row_is_below_the_base(model: AnomalyModel) -> None:
+    parts = model.explain(model.usual[np.newaxis])
 
-    assert together.tobytes() == np.array([model.contributions(row) for row in rows]).tobytes()
-    assert model.contributions(rows[:0]).shape == (0, 4)
-    assert rows.tobytes() == before.tobytes()
+    assert parts.scores[0] < parts.base
+    assert parts.contributions.min() < 0.0
 
 
 def test_contributions_of_other_features_are_refused(model: AnomalyModel) -> None:
-    with pytest.raises(ValueError, match="4 features"):
-        model.contributions(np.zeros(5))
-    with pytest.raises(ValueError, match="4 features"):
-        model.contributions(np.zeros(4), np.zeros(1))
+    for rows in (np.zeros((1, 5)), np.zeros(4)):
+        with pytest.raises(ValueError, match="4 features"):
+            model.explain(rows)
 
 
 def test_usual_values_cannot_be_changed(model: AnomalyModel) -> None:

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from data.errors import ModelError
+from data.errors import ModelError, ModelOutdatedError
 from engine import model_file
 from engine.model import AnomalyModel, train
 from engine.model_card import content_digest
@@ -121,7 +121,8 @@ def test_a_model_is_read_back_as_it_was_written(model: AnomalyModel, path: Path)
     assert loaded.card == model.card
     assert loaded.score(rows).raw.tobytes() == model.score(rows).raw.tobytes()
     assert loaded.score(rows).calibrated.tobytes() == model.score(rows).calibrated.tobytes()
-    assert loaded.contributions(rows).tobytes() == model.contributions(rows).tobytes()
+    assert loaded.explain(rows).contributions.tobytes() == model.explain(rows).contributions.tobytes()
+    assert loaded.explain(rows).base == model.explain(rows).base
     assert loaded.calibration.share.tobytes() == model.calibration.share.tobytes()
 
 
@@ -343,7 +344,8 @@ def test_a_forgery_that_changes_nothing_is_accepted(saved: bytes, path: Path, mo
         put("roots", 1, 0),
         put("feature", 0, 3),
         put("threshold", 0, np.nan),
-        put("path_length", -1, 1e300),
+        put("expected", -1, 1e300),
+        put("expected", 0, 0.0),
         put("calibration_raw", 2, 0.0),
         put("calibration_raw", 1, np.nan),
         put("calibration_score", -1, 2.0),
@@ -373,7 +375,8 @@ def test_unsound_arrays_are_refused_even_with_right_digests(
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"format_version": 2}, "format version 2"),
+        ({"format_version": 1}, "format version 1"),
+        ({"format_version": 3}, "format version 3"),
         ({"format_version": None}, "format version None"),
         ({"format_version": "x\n" * 50}, "format version"),
         ({"trees": 7}, "not the one on the card"),
@@ -405,11 +408,23 @@ def test_a_card_that_is_not_an_object_is_refused(saved: bytes, path: Path, card:
     assert_refused(path)
 
 
+def test_only_a_sound_file_of_an_earlier_format_is_said_to_be_outdated(saved: bytes, path: Path) -> None:
+    for version, outdated in ((1, True), (3, False), (0, False), ("1", False), (True, False), (1.0, False)):
+        forge(saved, path, card=lambda card, version=version: card.update(format_version=version))
+        with pytest.raises(ModelError) as refusal:
+            AnomalyModel.load(path, NAMES)
+        assert isinstance(refusal.value, ModelOutdatedError) == outdated
+    forge(saved, path, card=lambda card: card.update(format_version=1))
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ModelError, match="damaged"):
+        AnomalyModel.load(path, NAMES)
+
+
 def test_a_card_of_other_arrays_is_refused(saved: bytes, path: Path) -> None:
     path.write_bytes(saved)
     contents = model_file.read(path)
     arrays = dict(contents.arrays)
-    put("path_length", -1, 1.0)(arrays)
+    put("expected", -1, 1.0)(arrays)
     model_file.write(path, ModelFile(contents.card, arrays))
 
     assert_refused(path, "do not match their digest")

@@ -52,6 +52,18 @@ def test_it_ranks_what_it_was_taught_above_the_rest(ranker: Ranker) -> None:
     assert scores[fraud].min() > scores[~fraud & (features[:, 0] < 1.3)].max()
 
 
+def test_contributions_add_up_to_the_log_odds_and_name_what_it_was_taught(ranker: Ranker, path: Path) -> None:
+    features, fraud = rows(seed=5)
+    parts = ranker.explain(features)
+    probability = ranker.score(features)
+    log_odds = np.log(probability / (1 - probability))
+    np.testing.assert_allclose(parts.base + parts.contributions.sum(axis=1), log_odds, rtol=0, atol=1e-9)
+    assert set(parts.contributions[fraud].argmax(axis=1)) == {0}
+    assert not parts.contributions[:, 2].any()
+    ranker.save(path)
+    assert Ranker.load(path, NAMES).explain(features).contributions.tobytes() == parts.contributions.tobytes()
+
+
 def test_a_column_that_was_never_known_in_training_changes_no_score(ranker: Ranker) -> None:
     features, _ = rows(seed=5)
     known = features.copy()
@@ -117,6 +129,7 @@ def test_a_file_that_is_sealed_again_is_still_checked(ranker: Ranker, path: Path
     roots = ranker.boosting.roots.astype(np.int32)
     cases: list[tuple[dict[str, Any], dict[str, NDArray[Any]]]] = [
         ({"format_version": 99}, {}),
+        ({"format_version": 1}, {}),
         ({"trees": 3}, {}),
         ({"baseline": None}, {}),
         ({"data_from": "2027-01-01T00:00:00Z"}, {}),
@@ -124,7 +137,8 @@ def test_a_file_that_is_sealed_again_is_still_checked(ranker: Ranker, path: Path
         ({}, {"roots": roots[::-1] + 1}),
         ({}, {"roots": roots.astype(np.int64)}),
         ({}, {"extra": roots}),
-        ({}, {"value": np.full(len(ranker.boosting.value), np.nan)}),
+        ({}, {"expected": np.full(len(ranker.boosting.expected), np.nan)}),
+        ({}, {"expected": -ranker.boosting.expected[::-1]}),
     ]
     for card_changes, arrays in cases:
         sealed_again(ranker, path, card_changes, arrays)

@@ -82,3 +82,12 @@ def test_quantities_keep_text_and_lose_empty_decimals() -> None:
 )
 def test_milliseconds_are_short_enough_for_three_to_fit_a_tile(value: float | None, shown: str) -> None:
     assert figures.milliseconds(value) == shown
+
+
+@given(st.lists(st.floats(-1, 1), min_size=1, max_size=20), st.integers(1, 5))
+def test_parts_are_shown_so_that_they_add_up_each_off_by_less_than_a_unit(parts: list[float], places: int) -> None:
+    total = round(sum(parts), places)
+    shown = figures.adding_up(parts, total, places)
+    assert sum(round(part * 10**places) for part in shown) == round(total * 10**places)
+    for part, exact in zip(shown, parts, strict=True):
+        assert abs(part - exact) < 10.0**-places + 1e-12

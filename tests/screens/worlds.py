@@ -91,25 +91,54 @@ def reasons(codes: Sequence[str], texts: str | None = None) -> str:
     ).decode()
 
 
+SHARES = (
+    ("amount_over_mean", 21.4, 1.0, 0.1713),
+    ("amount", 842.1, 39.0, 0.1122),
+    ("velocity", 6.0, 0.0, 0.0611),
+    ("new_merchant", 0.0, 0.0, -0.0084),
+    ("day_spend_excess", 3.2, 1.0, 0.0071),
+    ("hour_rarity", 0.0, 0.0, -0.0042),
+    *((feature, 0.0, 0.0, -0.0011) for feature in ("home_distance", "travel_speed", "merchant_suspicion")),
+)
+BASE = 0.3917
+
+
 def evidence(texts: str | None = None) -> str:
     """The evidence of an alert as the engine stores it."""
-    shares = (("amount_over_mean", 21.4, 1.0, 0.171), ("amount", 842.1, 39.0, 0.112), ("velocity", 6.0, 0.0, 0.061))
+    shares = SHARES[:1] if texts else SHARES
     return orjson.dumps(
         {
+            "anomaly": {"base": BASE, "score": BASE + sum(share for *_, share in shares)},
             "contributions": [
                 {"feature": texts or feature, "value": value, "usual": usual, "share": share}
-                for feature, value, usual, share in (shares[:1] if texts else shares)
+                for feature, value, usual, share in shares
             ],
-            "baseline": {
-                "transactions": 41,
-                "mean_amount": 39.35,
-                "usual_places": texts or "30.27, -97.74",
-                "usual_hours": texts or "09-18 h UTC",
-                "last_seen": (NOW - timedelta(days=2)).isoformat(),
-                "last_location": texts or "30.27, -97.74",
-            },
+            "baseline": baseline(texts),
         }
     ).decode()
+
+
+def evidence_of_earlier_versions() -> str:
+    """Evidence whose contributions are the strongest few, and no sum."""
+    return orjson.dumps(
+        {
+            "contributions": [{"feature": "amount", "value": 842.1, "usual": 39.0, "share": 0.1122}],
+            "baseline": baseline(),
+            "features": {"amount": 6.7},
+        }
+    ).decode()
+
+
+def baseline(texts: str | None = None) -> dict[str, Any]:
+    """What the card usually does."""
+    return {
+        "transactions": 41,
+        "mean_amount": 39.35,
+        "usual_places": texts or "30.27, -97.74",
+        "usual_hours": texts or "09-18 h UTC",
+        "last_seen": (NOW - timedelta(days=2)).isoformat(),
+        "last_location": texts or "30.27, -97.74",
+    }
 
 
 def alert_on(index: int, row: ScoredTransaction, codes: Sequence[str], texts: str | None = None) -> NewAlert:

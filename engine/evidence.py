@@ -1,0 +1,104 @@
+"""The evidence of an alert: what its model score is made of, and what was usual for the card."""
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from data.models import Anomaly, CardBaseline, Contribution
+from data.timestamps import from_microseconds
+from engine import profiles
+from engine.features import FEATURES, Observation
+from engine.model import AnomalyModel
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What one transaction's raw anomaly is made of: the base, and every feature's part, the largest first."""
+
+    anomaly: Anomaly
+    contributions: tuple[Contribution, ...]
+
+
+def explanations(model: AnomalyModel, rows: NDArray[np.float64]) -> list[Explanation]:
+    """Explain the raw anomaly of transactions; ``rows`` is (transactions, features)."""
+    parts = model.explain(rows)
+    usual = model.usual.tolist()
+    scored = zip(rows.tolist(), parts.scores.tolist(), parts.contributions.tolist(), strict=True)
+    return [
+        Explanation(Anomaly(base=parts.base, score=score), _contributions(features, usual, shares))
+        for features, score, shares in scored
+    ]
+
+
+def evidence_json(explanation: Explanation, observation: Observation) -> str:
+    """The evidence as it is stored with the alert."""
+    evidence = {
+        "anomaly": explanation.anomaly.model_dump(),
+        "contributions": [each.model_dump() for each in explanation.contributions],
+        "baseline": _baseline(observation.profile).model_dump(mode="json"),
+    }
+    return orjson.dumps(evidence).decode()
+
+
+def _contributions(
+    features: Sequence[float], usual: Sequence[float], shares: Sequence[float]
+) -> tuple[Contribution, ...]:
+    return tuple(
+        Contribution(
+            feature=FEATURES[k].name,
+            value=_shortened(FEATURES[k].natural(features[k])),
+            usual=_shortened(FEATURES[k].natural(usual[k])),
+            share=shares[k],
+        )
+        for k in sorted(range(len(FEATURES)), key=lambda k: (-abs(shares[k]), k))
+    )
+
+
+def _shortened(value: float) -> float:
+    """Nine significant digits: amounts as they came, without the last digits of a logarithm and back."""
+    return float(f"{value:.9g}")
+
+
+def _baseline(profile: "array[float]") -> CardBaseline:
+    count = int(profile[profiles.COUNT])
+    located = profile[profiles.HOME_COUNT] > 0.0
+    return CardBaseline(
+        transactions=count,
+        mean_amount=round(profile[profiles.MEAN], 2) if count else None,
+        usual_places=_place(profile[profiles.HOME_LATITUDE], profile[profiles.HOME_LONGITUDE]) if located else None,
+        usual_hours=_usual_hours(profile) if count >= 5 else None,
+        last_seen=_seen(profile[profiles.LAST_TIME]) if count else None,
+        last_location=_place(profile[profiles.PLACE_LATITUDE], profile[profiles.PLACE_LONGITUDE]) if located else None,
+    )
+
+
+def _seen(time_s: float) -> datetime:
+    return from_microseconds(round(time_s * 1_000_000))
+
+
+def _place(latitude: float, longitude: float) -> str:
+    return f"{latitude:.2f}, {longitude:.2f}"
+
+
+def _usual_hours(profile: "array[float]") -> str:
+    """The fewest three-hour bins of the day that hold four fifths of the card's transactions."""
+    bins = profile[profiles.HOUR_PROFILE : profiles.HOUR_PROFILE + profiles.HOUR_BINS]
+    wanted = 0.8 * sum(bins)
+    chosen: list[int] = []
+    for index in sorted(range(len(bins)), key=lambda k: (-bins[k], k)):
+        if sum(bins[k] for k in chosen) >= wanted:
+            break
+        chosen.append(index)
+    width = 24 // profiles.HOUR_BINS
+    spans: list[list[int]] = []
+    for index in sorted(chosen):
+        if spans and spans[-1][1] == index * width:
+            spans[-1][1] += width
+        else:
+            spans.append([index * width, (index + 1) * width])
+    return ", ".join(f"{start:02d}-{end:02d} h" for start, end in spans) + " UTC"

@@ -1,0 +1,76 @@
+"""What a raw anomaly is made of, as lines that add up as they are shown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from data.models import Anomaly, Contribution
+from engine.features import FEATURES
+from screens import figures
+from screens.tones import Tone
+from screens.widgets.columns import Cell, Column
+
+STRONGEST = 5
+PLACES = 3
+BAR_CELLS = 12
+NOTHING_UNUSUAL = "The model found nothing unusual; the rules above raised this alert."
+_FEATURES = {feature.name: feature for feature in FEATURES}
+
+
+@dataclass(frozen=True, slots=True)
+class ContributionLine:
+    """One line: what it is, the figure to add, and its size as a part of the largest one."""
+
+    title: str
+    share: str
+    value: str = ""
+    usual: str = ""
+    part: float = 0.0
+    tone: Tone = Tone.PLAIN
+    bar_tone: Tone = Tone.BAR
+
+
+CONTRIBUTION_COLUMNS: tuple[Column[ContributionLine], ...] = (
+    Column("Feature", 20, lambda each: Cell(each.title, each.tone), grow=1),
+    Column("Value", 13, lambda each: Cell(each.value, Tone.STRONG), right=True),
+    Column("Usual", 11, lambda each: Cell(each.usual, Tone.MUTED), right=True),
+    Column("Adds", 6, lambda each: Cell(each.share, each.tone), right=True),
+    Column("", BAR_CELLS, lambda each: Cell(figures.bar(each.part, BAR_CELLS), each.bar_tone), rank=1),
+)
+
+
+def contribution_lines(contributions: Sequence[Contribution], anomaly: Anomaly | None) -> tuple[ContributionLine, ...]:
+    """The strongest contributions, all others together, the base, and the raw anomaly that these add up to.
+
+    Without an anomaly the contributions are no sum, and stand alone. A feature that this program does not know keeps
+    its own name.
+    """
+    if anomaly is None:
+        return tuple(_line(each, f"{each.share:.{PLACES}f}", contributions) for each in contributions)
+    strongest, others = contributions[:STRONGEST], contributions[STRONGEST:]
+    total = f"{anomaly.score:.{PLACES}f}"
+    parts = [*(each.share for each in strongest), sum(each.share for each in others), anomaly.base]
+    *shares, rest, base = figures.adding_up(parts, float(total), PLACES)
+    return (
+        *(_line(each, _signed(share), contributions) for each, share in zip(strongest, shares, strict=True)),
+        ContributionLine(f"all {len(others)} others", _signed(rest), tone=Tone.MUTED),
+        ContributionLine("base, before any feature", f"{base:.{PLACES}f}", tone=Tone.MUTED),
+        ContributionLine("raw anomaly, the sum", total, tone=Tone.STRONG),
+    )
+
+
+def _line(contribution: Contribution, share: str, among: Sequence[Contribution]) -> ContributionLine:
+    feature = _FEATURES.get(contribution.feature)
+    unit = "" if feature is None else feature.unit
+    largest = max(abs(each.share) for each in among) or 1.0
+    return ContributionLine(
+        title=contribution.feature if feature is None else feature.title,
+        share=share,
+        value=figures.quantity(contribution.value, unit),
+        usual=figures.quantity(contribution.usual, unit),
+        part=abs(contribution.share) / largest,
+        bar_tone=Tone.BAR if contribution.share >= 0.0 else Tone.MUTED,
+    )
+
+
+def _signed(share: float) -> str:
+    return f"{share:+.{PLACES}f}"
