@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from data.engine_writes import EngineWriter
-from data.errors import SentinelError
+from data.errors import ModelOutdatedError, SentinelError
 from data.models import Rule, RuleType
 from data.queries import recovery
 from data.store import Store
@@ -163,18 +163,28 @@ def load_or_train(
     now: datetime,
     progress: Callable[[float], None],
 ) -> AnomalyModel:
-    """The model of a file; where there is no file, one is trained into it.
+    """The model of a file; where there is none, or an earlier version of this program trained it, one is trained.
 
     Raises:
-        ModelError: the file cannot serve, or cannot be written.
+        ModelError: the file cannot serve, or cannot be written; one that ``MODEL_PATH`` names is never replaced.
     """
-    model = AnomalyModel.load_if_present(path, FEATURE_NAMES)
+    model = _load(path, settings)
     if model is not None:
         return model
     log.info("training a model into %s", path)
     model = train_on_simulated_traffic(_new_state(settings, rules), gazetteer, now, progress)
     model.save(path)
     return model
+
+
+def _load(path: Path, settings: Settings) -> AnomalyModel | None:
+    try:
+        return AnomalyModel.load_if_present(path, FEATURE_NAMES)
+    except ModelOutdatedError:
+        if settings.MODEL_PATH is not None:
+            raise
+        log.warning("%s was trained by an earlier version of this program; it is trained anew", path)
+        return None
 
 
 def new_scorer(settings: Settings, rules: tuple[Rule, ...], reader: EventReader, model: AnomalyModel) -> Scorer:
