@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from data.drift import DriftCount
 from data.models import DeadLetterReason, RiskLevel
 
 MAX_DEAD_LETTER_BYTES = 4096
@@ -76,6 +77,7 @@ class BatchResult:
     rule_hits: Mapping[str, int]
     latency_us: int
     """From the records' arrival at the source to the commit being started, per transaction."""
+    drift: Sequence[DriftCount] = ()
     checkpoint: bytes | None = None
     taken_in: "TakenIn | None" = None
     """What analysts had decided that the batch's scores took into account for the first time."""

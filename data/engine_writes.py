@@ -6,6 +6,7 @@ from datetime import datetime
 
 from data.batches import MAX_DEAD_LETTER_BYTES, BatchResult, Commit, KnownTransaction, ScoredTransaction, TakenIn
 from data.case_opening import CaseOpener, CaseTrigger
+from data.drift import add_to_drift
 from data.errors import StoreError
 from data.models import RiskLevel
 from data.rollups import add_to_customers, add_to_rollups
@@ -64,6 +65,19 @@ class EngineWriter:
         with self._store.transaction(self._connection):
             self._write_checkpoint(seq, state, now)
 
+    def serve_model(self, version: str, card: str, now: datetime) -> None:
+        """Keep the card, as JSON text, of the model that scores from now on.
+
+        Raises:
+            StoreError: the database refused; nothing was written.
+        """
+        with self._store.transaction(self._connection):
+            self._connection.execute(
+                "INSERT INTO anomaly_models (version, card, served_at) VALUES (?, ?, ?) "
+                "ON CONFLICT (version) DO UPDATE SET served_at = excluded.served_at",
+                (version, card, to_microseconds(now)),
+            )
+
     def commit(self, batch: BatchResult, now: datetime) -> Commit:
         """Write a batch whole.
 
@@ -81,6 +95,7 @@ class EngineWriter:
             self._insert_dead_letters(batch, now)
             add_to_customers(self._connection, batch)
             add_to_rollups(self._connection, batch)
+            add_to_drift(self._connection, batch.drift)
             self._connection.executemany(
                 "UPDATE rules SET hits = hits + ? WHERE id = ?",
                 [(hits, rule_id) for rule_id, hits in batch.rule_hits.items()],

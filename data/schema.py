@@ -472,6 +472,47 @@ def m0002_labels_and_models(db: Database) -> None:
         db.execute(statement)
 
 
+_ANOMALY_MODELS = """
+CREATE TABLE anomaly_models (
+    id INTEGER PRIMARY KEY,
+    version TEXT NOT NULL UNIQUE,
+    card TEXT NOT NULL,
+    served_at INTEGER NOT NULL
+)
+"""
+
+_DRIFT_REFERENCES = """
+CREATE TABLE drift_references (
+    id INTEGER PRIMARY KEY,
+    model_version TEXT NOT NULL,
+    "window" TEXT NOT NULL CHECK ("window" IN ('training', 'site')),
+    alert_score REAL NOT NULL,
+    alert_share REAL NOT NULL,
+    signals TEXT NOT NULL
+)
+"""
+
+_DRIFT_REFERENCES_BY_MODEL = 'CREATE INDEX drift_references_by_model ON drift_references (model_version, "window")'
+
+_DRIFT_DAYS = """
+CREATE TABLE drift_days (
+    reference_id INTEGER NOT NULL REFERENCES drift_references (id),
+    day INTEGER NOT NULL,
+    transactions INTEGER NOT NULL,
+    alerts INTEGER NOT NULL,
+    counts TEXT NOT NULL,
+    PRIMARY KEY (reference_id, day)
+) WITHOUT ROWID
+"""
+
+
+@migrations()
+def m0003_drift(db: Database) -> None:
+    """The anomaly models that have served, and how far each day's traffic stood from what they were calibrated on."""
+    for statement in (_ANOMALY_MODELS, _DRIFT_REFERENCES, _DRIFT_REFERENCES_BY_MODEL, _DRIFT_DAYS):
+        db.execute(statement)
+
+
 def migrate(db: Database, path: str) -> None:
     """Bring a database up to this program's schema.
 

@@ -8,13 +8,16 @@ import numpy as np
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from data.drift import SignalBins
 from engine import profiles
 from engine.calibration import QuantileCalibration
+from engine.drift_reference import Reference
+from engine.drift_watch import DriftWatch
 from engine.features import FeatureState
 from engine.sealed import CheckpointError
 from engine.site_calibration import SiteCalibration
 
-FORMAT = 2
+FORMAT = 3
 _HEADER_LENGTH = struct.Struct("<I")
 
 
@@ -25,6 +28,24 @@ class _Site(BaseModel):
     seen: list[float]
     decided: bool
     fitted: list[list[float]] | None
+
+
+class _Signal(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    edges: list[float]
+    counts: list[int]
+
+
+class _Drift(BaseModel):
+    """``rows`` are the numbers at the end of the body, not those of transactions."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model_version: str
+    rows: int
+    decided: bool
+    site: list[_Signal] | None
 
 
 class _Header(BaseModel):
@@ -45,6 +66,7 @@ class _Header(BaseModel):
     velocity: dict[str, list[int]]
     small_amounts: dict[str, list[int]]
     site: _Site
+    drift: _Drift
 
 
 _LAYOUT = (profiles.CARD_FIELDS, profiles.MERCHANT_FIELDS, profiles.CATEGORY_FIELDS)
@@ -69,10 +91,11 @@ def dump(state: FeatureState) -> bytes:
             "velocity": state.velocity.export(),
             "small_amounts": state.small_amounts.export(),
             "site": _site_of(state.site),
+            "drift": _drift_of(state.drift),
         }
     )
     profiles_of_all = (*state.cards.values(), *state.merchants.values(), *state.categories.values())
-    body = b"".join(profile.tobytes() for profile in profiles_of_all)
+    body = b"".join(values.tobytes() for values in (*profiles_of_all, state.drift.rows))
     return zlib.compress(_HEADER_LENGTH.pack(len(header)) + header + body, level=1)
 
 
@@ -95,10 +118,12 @@ def load(data: bytes, state: FeatureState) -> None:
     counts = (len(header.cards), len(header.merchants), len(header.categories))
     sizes = [8 * fields for fields in _LAYOUT]
     body = raw[4 + length :]
-    if len(body) != sum(count * size for count, size in zip(counts, sizes, strict=True)):
+    watched = len(body) - 8 * header.drift.rows
+    if watched != sum(count * size for count, size in zip(counts, sizes, strict=True)):
         raise CheckpointError("the checkpoint is cut short")
     try:
         site = _restored(header.site)
+        drift = _restored_drift(header.drift, body[watched:])
     except ValueError as error:
         raise CheckpointError(f"the checkpoint's calibration is damaged: {error}") from error
     start = 0
@@ -118,6 +143,7 @@ def load(data: bytes, state: FeatureState) -> None:
     state.velocity.restore(header.velocity)
     state.small_amounts.restore(header.small_amounts)
     state.site = site
+    state.drift = drift
 
 
 def _site_of(site: SiteCalibration) -> dict[str, object]:
@@ -139,3 +165,26 @@ def _restored(saved: _Site) -> SiteCalibration:
         raw, score, share = (np.array(knots) for knots in saved.fitted)
         site.fitted = QuantileCalibration(raw, score, share)
     return site
+
+
+def _drift_of(drift: DriftWatch) -> dict[str, object]:
+    site = None
+    if drift.site is not None:
+        bins = drift.site.bins([""] * len(drift.site.edges))
+        site = [{"edges": each.edges, "counts": each.counts} for each in bins]
+    return {
+        "model_version": drift.model_version,
+        "rows": len(drift.rows),
+        "decided": drift.decided,
+        "site": site,
+    }
+
+
+def _restored_drift(saved: _Drift, rows: bytes) -> DriftWatch:
+    drift = DriftWatch()
+    drift.model_version = saved.model_version
+    drift.rows = array("d", rows)
+    drift.decided = saved.decided
+    if saved.site is not None:
+        drift.site = Reference.of_bins([SignalBins("", tuple(each.edges), tuple(each.counts)) for each in saved.site])
+    return drift

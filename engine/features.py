@@ -12,7 +12,9 @@ from typing import Final, NamedTuple
 from zlib import crc32
 
 from data.models import Transaction
+from data.queries.recovery import StoredEvent
 from engine import profiles
+from engine.drift_watch import DriftWatch
 from engine.gazetteer import Gazetteer, distance_km
 from engine.profiles import EMPTY_CARD, EMPTY_CATEGORY, EMPTY_MERCHANT
 from engine.site_calibration import SiteCalibration
@@ -130,6 +132,19 @@ class EventReader:
             category,
         )
 
+    def of_stored(self, stored: StoredEvent) -> Event:
+        """The event of a transaction that was scored before."""
+        return self.event(
+            stored.card_id,
+            stored.amount_minor,
+            stored.event_time,
+            stored.location,
+            stored.latitude,
+            stored.longitude,
+            stored.merchant_id,
+            stored.merchant_category,
+        )
+
     def of_transaction(self, transaction: Transaction) -> Event:
         """The event of a transaction as it arrives."""
         return self.event(
@@ -161,6 +176,7 @@ class FeatureState:
         self.categories: dict[str, array[float]] = {}
         self.overall = EMPTY_MERCHANT[:]
         self.site = SiteCalibration()
+        self.drift = DriftWatch()
         self.hops = 0
         self.impossible_share = 0.0
         self.velocity = SlidingWindow(velocity_window_s * MICROSECONDS)

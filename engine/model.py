@@ -15,6 +15,7 @@ from data.errors import ModelError, ModelOutdatedError
 from engine import model_file
 from engine.attribution import Attribution
 from engine.calibration import ANCHORS, MINIMUM_ROWS, QuantileCalibration
+from engine.drift_reference import BINS, SCORES, Reference
 from engine.forest import FlattenedForest
 from engine.model_card import FORMAT_VERSION, AlertShare, ModelCard, content_digest, features_digest
 from engine.model_file import ModelFile, unusable
@@ -35,6 +36,10 @@ class ModelScores:
 class AnomalyModel:
     """An immutable model. ``usual`` is (features,), the median of each feature in the training rows.
 
+    ``reference`` is what later traffic is compared with: each feature in the training rows, then the raw anomaly and
+    the calibrated score in the calibration rows. The latter stands for the fused score, which it is where no rule
+    speaks.
+
     Raises:
         ValueError: the parts do not belong together.
     """
@@ -43,6 +48,7 @@ class AnomalyModel:
     forest: FlattenedForest
     calibration: QuantileCalibration
     usual: NDArray[np.float64]
+    reference: Reference
 
     def __post_init__(self) -> None:
         expected = (self.card.trees, self.card.samples_per_tree, len(self.card.features))
@@ -50,6 +56,8 @@ class AnomalyModel:
             raise ValueError("the forest is not the one on the card")
         if self.usual.shape != (self.forest.features,) or not np.isfinite(self.usual).all():
             raise ValueError("the usual values do not match the features")
+        if len(self.reference.edges) != self.forest.features + len(SCORES):
+            raise ValueError("the reference does not match the features")
         usual = self.usual.copy()
         usual.setflags(write=False)
         object.__setattr__(self, "usual", usual)
@@ -79,9 +87,8 @@ class AnomalyModel:
         Raises:
             ModelError: the file cannot be written.
         """
-        model_file.write(
-            path, ModelFile(self.card.model_dump_json().encode(), _arrays(self.forest, self.calibration, self.usual))
-        )
+        arrays = _arrays(self.forest, self.calibration, self.usual, self.reference)
+        model_file.write(path, ModelFile(self.card.model_dump_json().encode(), arrays))
 
     @classmethod
     def load(cls, path: Path, names: tuple[str, ...]) -> Self:
@@ -167,6 +174,7 @@ def train(
     raw = -forest.score_samples(held_out)
     calibration = QuantileCalibration.fit(raw)
     usual = np.median(training, axis=0)
+    reference = Reference.fit([*training.T, raw, calibration.apply(raw)])
     unsigned = ModelCard(
         format_version=FORMAT_VERSION,
         content_sha256="0" * 64,
@@ -185,8 +193,8 @@ def train(
         scikit_learn=version("scikit-learn"),
         numpy=version("numpy"),
     )
-    digest = content_digest(from_json(unsigned.model_dump_json()), _arrays(forest, calibration, usual))
-    return AnomalyModel(unsigned.model_copy(update={"content_sha256": digest}), forest, calibration, usual)
+    digest = content_digest(from_json(unsigned.model_dump_json()), _arrays(forest, calibration, usual, reference))
+    return AnomalyModel(unsigned.model_copy(update={"content_sha256": digest}), forest, calibration, usual, reference)
 
 
 def _check_rows(features: NDArray[np.float64], names: tuple[str, ...]) -> None:
@@ -236,11 +244,13 @@ _DTYPES: dict[str, np.dtype[Any]] = {
     "calibration_score": np.dtype("<f8"),
     "calibration_share": np.dtype("<f8"),
     "usual": np.dtype("<f8"),
+    "reference_edges": np.dtype("<f8"),
+    "reference_counts": np.dtype("<i8"),
 }
 
 
 def _arrays(
-    forest: FlattenedForest, calibration: QuantileCalibration, usual: NDArray[np.float64]
+    forest: FlattenedForest, calibration: QuantileCalibration, usual: NDArray[np.float64], reference: Reference
 ) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {
         "feature": forest.feature,
@@ -252,13 +262,15 @@ def _arrays(
         "calibration_score": calibration.score,
         "calibration_share": calibration.share,
         "usual": usual,
+        "reference_edges": reference.edges.ravel(),
+        "reference_counts": reference.counts.ravel(),
     }
     return {name: array.astype(_DTYPES[name]) for name, array in arrays.items()}
 
 
 def _parts(
     card: ModelCard, arrays: Mapping[str, NDArray[Any]]
-) -> tuple[FlattenedForest, QuantileCalibration, NDArray[np.float64]]:
+) -> tuple[FlattenedForest, QuantileCalibration, NDArray[np.float64], Reference]:
     if {name: array.dtype for name, array in arrays.items()} != _DTYPES:
         raise ValueError("an array is missing, unknown or of another type")
     forest = FlattenedForest(
@@ -273,7 +285,10 @@ def _parts(
     calibration = QuantileCalibration(
         raw=arrays["calibration_raw"], score=arrays["calibration_score"], share=arrays["calibration_share"]
     )
-    return forest, calibration, arrays["usual"]
+    reference = Reference(
+        edges=arrays["reference_edges"].reshape(-1, BINS - 1), counts=arrays["reference_counts"].reshape(-1, BINS)
+    )
+    return forest, calibration, arrays["usual"], reference
 
 
 def _card_values(path: Path, card: bytes) -> dict[str, Any]:

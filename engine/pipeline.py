@@ -17,7 +17,6 @@ from data.queries import recovery
 from data.timestamps import from_microseconds, to_microseconds
 from engine import checkpoint
 from engine.decode import Decoded, Decoder, Rejection
-from engine.features import EventReader
 from engine.latency import LatencyRecorder
 from engine.messages import EngineSnapshot, EngineState, SnapshotQueue
 from engine.records import Batch, Source
@@ -157,6 +156,7 @@ class Pipeline:
             dead_letters=dead_letters,
             duplicates=duplicates,
             rule_hits=scored.rule_hits,
+            drift=scored.drift,
             latency_us=round((self._clocks.monotonic() - batch.received_at) * 1_000_000),
             checkpoint=checkpoint.dump(self._scorer.state) if due else None,
         )
@@ -308,9 +308,7 @@ class Pipeline:
         )
 
 
-def recover(
-    scorer: Scorer, reader: EventReader, writer: EngineWriter, progress: Callable[[float], None] = lambda _: None
-) -> int:
+def recover(scorer: Scorer, writer: EngineWriter, progress: Callable[[float], None] = lambda _: None) -> int:
     """Bring an empty scorer's state to what it was after the last stored transaction.
 
     ``progress`` is told the share done, from 0 to 1.
@@ -328,8 +326,8 @@ def recover(
             log.warning("%s: the memory is rebuilt from stored transactions", error)
     expected = max(recovery.last_seq(writer.connection) - seq, 1)
     replayed = 0
-    events = (reader.event(*stored[1:]) for stored in recovery.events_after(writer.connection, seq))
-    while chunk := list(islice(events, RECOVERY_CHUNK)):
+    stored = recovery.events_after(writer.connection, seq)
+    while chunk := list(islice(stored, RECOVERY_CHUNK)):
         scorer.learn(chunk)
         replayed += len(chunk)
         progress(replayed / expected)

@@ -11,9 +11,13 @@ import orjson
 from numpy.typing import NDArray
 
 from data.batches import NewAlert, ScoredTransaction
+from data.drift import DriftCount
 from data.models import RiskLevel, RuleAction, TransactionStatus
+from data.queries.recovery import StoredEvent
 from engine import profiles
+from engine.calibration import QuantileCalibration
 from engine.decode import Decoded
+from engine.drift_watch import Watched
 from engine.evidence import Explanation, evidence_json, explanations
 from engine.features import FEATURE_NAMES, FEATURES, Event, EventReader, FeatureState, Observation
 from engine.model import AnomalyModel
@@ -37,6 +41,7 @@ class ScoredBatch:
     rule_hits: Mapping[str, int]
     features: NDArray[np.float64]
     hits: tuple[tuple[RuleHit, ...], ...]
+    drift: tuple[DriftCount, ...] = ()
 
 
 class Scorer:
@@ -63,7 +68,9 @@ class Scorer:
         events = [self._reader.of_transaction(decoded.transaction) for decoded in batch]
         observations = [self.state.observe(event) for event in events]
         matrix = np.array([observation.features for observation in observations], dtype=np.float64)
-        scores, own = self._calibrate(matrix, observations)
+        raw = self._model.score(matrix).raw
+        experienced = _experienced(observations)
+        scores, own = self.state.site.calibrate(self._model, raw, experienced)
         model_scores: list[float] = scores.tolist()
 
         rows: list[ScoredTransaction] = []
@@ -87,22 +94,46 @@ class Scorer:
                 )
             all_hits.append(hits)
             rows.append(_row(decoded, event, observation, score, model_score, level, hits))
-        return ScoredBatch(tuple(rows), tuple(self._alerts(alerted, matrix)), hit_counts, matrix, tuple(all_hits))
-
-    def learn(self, events: Sequence[Event]) -> None:
-        """Move the memory past events that were scored before."""
-        observations = [self.state.observe(event) for event in events]
-        if observations and not self.state.site.decided:
-            matrix = np.array([observation.features for observation in observations], dtype=np.float64)
-            self._calibrate(matrix, observations)
-
-    def _calibrate(
-        self, matrix: NDArray[np.float64], observations: Sequence[Observation]
-    ) -> tuple[NDArray[np.float64], int]:
-        experienced = np.array(
-            [not each.late and each.profile[profiles.COUNT] >= EXPERIENCED for each in observations], dtype=np.bool_
+        watched = Watched(matrix, raw, np.array([_remaining(row.score, row.model_score) for row in rows]), experienced)
+        first_of_site = self.state.drift.learn(self._model, self._calibration, watched)
+        times = np.array([event.time for event in events])
+        return ScoredBatch(
+            tuple(rows),
+            tuple(self._alerts(alerted, matrix)),
+            hit_counts,
+            matrix,
+            tuple(all_hits),
+            self.state.drift.count(self._model, self._calibration, watched, times, scores, first_of_site),
         )
-        return self.state.site.calibrate(self._model, self._model.score(matrix).raw, experienced)
+
+    def learn(self, stored: Sequence[StoredEvent]) -> None:
+        """Move the memory past transactions that were scored before."""
+        observations = [self.state.observe(self._reader.of_stored(each)) for each in stored]
+        if not observations or self._settled:
+            return
+        matrix = np.array([observation.features for observation in observations], dtype=np.float64)
+        raw = self._model.score(matrix).raw
+        experienced = _experienced(observations)
+        self.state.site.calibrate(self._model, raw, experienced)
+        remaining = np.array([_remaining(each.score, each.model_score) for each in stored])
+        self.state.drift.learn(self._model, self._calibration, Watched(matrix, raw, remaining, experienced))
+
+    @property
+    def _settled(self) -> bool:
+        """Whether all has been seen that the serving model's calibration and reference are decided by."""
+        site, drift = self.state.site, self.state.drift
+        version = self._model.card.version
+        return site.decided and drift.decided and site.model_version == drift.model_version == version
+
+    @property
+    def model(self) -> AnomalyModel:
+        """The serving model."""
+        return self._model
+
+    @property
+    def _calibration(self) -> QuantileCalibration:
+        """The running one: the site's own where there is one."""
+        return self.state.site.fitted or self._model.calibration
 
     def _alerts(self, alerted: Sequence["_Alerted"], matrix: NDArray[np.float64]) -> list[NewAlert]:
         if not alerted:
@@ -141,6 +172,17 @@ class _Alerted:
     model_score: float
     level: RiskLevel
     by_own_traffic: bool
+
+
+def _experienced(observations: Sequence[Observation]) -> NDArray[np.bool_]:
+    return np.array(
+        [not each.late and each.profile[profiles.COUNT] >= EXPERIENCED for each in observations], dtype=np.bool_
+    )
+
+
+def _remaining(score: float, model_score: float) -> float:
+    """What the rules left of the doubt that the model had; all of it where they said nothing, or nothing was left."""
+    return (1.0 - score) / (1.0 - model_score) if model_score < 1.0 else 1.0
 
 
 def _row(

@@ -138,7 +138,7 @@ class EngineRun:
             )
             return
         self._snapshots.put(EngineSnapshot(EngineState.STARTING, job.source.name))
-        replayed = recover(scorer, reader, writer, self._progress(job, EngineState.RECOVERING))
+        replayed = recover(scorer, writer, self._progress(job, EngineState.RECOVERING))
         log.info("recovered; %d stored transactions were read again", replayed)
 
     def _progress(self, job: Job, state: EngineState) -> Callable[[float], None]:

@@ -8,7 +8,7 @@ from data.models import Rule, RuleAction, RuleType
 
 
 class StoredEvent(NamedTuple):
-    """The fields of a stored transaction that the engine's memory is made of; cents and microseconds."""
+    """What the engine's memory is made of, of a stored transaction: cents, microseconds, scores from 0 to 1."""
 
     seq: int
     card_id: str
@@ -19,6 +19,8 @@ class StoredEvent(NamedTuple):
     longitude: float | None
     merchant_id: str | None
     merchant_category: str | None
+    score: float
+    model_score: float
 
 
 def next_offset(reader: sqlite3.Connection, source: str, partition: str) -> int:
@@ -48,7 +50,8 @@ def last_seq(reader: sqlite3.Connection) -> int:
 def events_after(reader: sqlite3.Connection, seq: int) -> Iterator[StoredEvent]:
     """The transactions after a sequence number, in the order in which they were scored."""
     rows = reader.execute(
-        "SELECT seq, card_id, amount_minor, event_time, location, latitude, longitude, merchant_id, merchant_category "
+        "SELECT seq, card_id, amount_minor, event_time, location, latitude, longitude, merchant_id, merchant_category, "
+        "score, model_score "
         "FROM transactions WHERE seq > ? ORDER BY seq",
         (seq,),
     )

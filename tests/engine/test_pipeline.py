@@ -69,10 +69,10 @@ class SilentSource:
         yield Batch(self.partition, start_offset, (), 0.0)
 
 
-def new_scorer(model: AnomalyModel, gazetteer: Gazetteer, writer: EngineWriter) -> tuple[Scorer, EventReader]:
-    reader = EventReader(gazetteer)
+def new_scorer(model: AnomalyModel, gazetteer: Gazetteer, writer: EngineWriter) -> Scorer:
     state = FeatureState(60, 2.0, 600)
-    return Scorer(state, reader, model, RuleSet(recovery.rules(writer.connection)), Thresholds()), reader
+    rules = RuleSet(recovery.rules(writer.connection))
+    return Scorer(state, EventReader(gazetteer), model, rules, Thresholds())
 
 
 Run = Callable[..., RunTotals]
@@ -90,8 +90,8 @@ def run(model: AnomalyModel, gazetteer: Gazetteer) -> Run:
     def run_once(store: Store, source: ListSource, *, checkpoint_every: int = 50_000, now: datetime = NOW) -> RunTotals:
         writer = EngineWriter(store)
         try:
-            scorer, reader = new_scorer(model, gazetteer, writer)
-            recover(scorer, reader, writer)
+            scorer = new_scorer(model, gazetteer, writer)
+            recover(scorer, writer)
             pipeline = Pipeline(
                 source,
                 JsonDecoder(ColumnMap(label="is_fraud", scenario="scenario")),
@@ -237,7 +237,7 @@ def test_what_came_before_a_broken_source_is_stored(store: Store, run: Run) -> N
 
 def test_a_stop_ends_a_silent_source_soon(store: Store, model: AnomalyModel, gazetteer: Gazetteer) -> None:
     writer = EngineWriter(store)
-    scorer, _ = new_scorer(model, gazetteer, writer)
+    scorer = new_scorer(model, gazetteer, writer)
     snapshots = SnapshotQueue()
     pipeline = Pipeline(
         SilentSource(), JsonDecoder(ColumnMap()), scorer, writer, Clocks(lambda: NOW, lambda: 0.0), snapshots
@@ -269,7 +269,7 @@ def test_a_full_disk_holds_the_engine_and_loses_nothing(
     store: Store, model: AnomalyModel, gazetteer: Gazetteer
 ) -> None:
     writer = FullDiskWriter(store)
-    scorer, _ = new_scorer(model, gazetteer, writer)
+    scorer = new_scorer(model, gazetteer, writer)
     snapshots = SnapshotQueue()
     notices: list[str | None] = []
     put = snapshots.put
