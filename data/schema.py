@@ -494,6 +494,8 @@ CREATE TABLE drift_references (
 
 _DRIFT_REFERENCES_BY_MODEL = 'CREATE INDEX drift_references_by_model ON drift_references (model_version, "window")'
 
+_LABELS_BY_KNOWN = "CREATE INDEX labels_by_known ON labels (known_at) WHERE fraud IS NOT NULL"
+
 _DRIFT_DAYS = """
 CREATE TABLE drift_days (
     reference_id INTEGER NOT NULL REFERENCES drift_references (id),
@@ -509,7 +511,7 @@ CREATE TABLE drift_days (
 @migrations()
 def m0003_drift(db: Database) -> None:
     """The anomaly models that have served, and how far each day's traffic stood from what they were calibrated on."""
-    for statement in (_ANOMALY_MODELS, _DRIFT_REFERENCES, _DRIFT_REFERENCES_BY_MODEL, _DRIFT_DAYS):
+    for statement in (_ANOMALY_MODELS, _DRIFT_REFERENCES, _DRIFT_REFERENCES_BY_MODEL, _DRIFT_DAYS, _LABELS_BY_KNOWN):
         db.execute(statement)
 
 

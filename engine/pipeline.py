@@ -17,6 +17,7 @@ from data.queries import recovery
 from data.timestamps import from_microseconds, to_microseconds
 from engine import checkpoint
 from engine.decode import Decoded, Decoder, Rejection
+from engine.drift import DriftAlarm
 from engine.latency import LatencyRecorder
 from engine.messages import EngineSnapshot, EngineState, SnapshotQueue
 from engine.records import Batch, Source
@@ -101,6 +102,7 @@ class Pipeline:
         self._recent: list[tuple[float, int]] = []
         self._last_snapshot = 0.0
         self._trouble: str | None = None
+        self._drift = DriftAlarm(writer.connection)
 
     def stop(self) -> None:
         """Ask the run to end after the batch at hand; safe from any thread."""
@@ -113,6 +115,9 @@ class Pipeline:
             SourceError: the source cannot be read on; what came before is stored.
             StoreError: the database refused for good; what came before is stored.
         """
+        card = self._scorer.model.card
+        self._writer.serve_model(card.version, card.model_dump_json(), self._clocks.now())
+        self._drift.look()
         start = recovery.next_offset(self._writer.connection, self._source.name, self._source.partition)
         self._publish(EngineState.RUNNING, force=True)
         try:
@@ -163,6 +168,7 @@ class Pipeline:
         commit = await self._commit(result)
         if due:
             self._since_checkpoint = 0
+        self._drift.follow(result.drift)
         self._count(batch, result, scored, commit)
 
     def _admit(self, batch: Batch) -> tuple[list[Decoded], list[DeadLetter], int]:
@@ -293,7 +299,7 @@ class Pipeline:
                 "most transactions are older than what this database has seen, and enter no window: "
                 "score another period into a database of its own (--database)"
             )
-        return None
+        return self._drift.notice
 
     def _totals(self) -> RunTotals:
         progress = self._progress

@@ -65,7 +65,8 @@ def binomial_interval(hits: int, trials: int) -> tuple[float, float]:
     middle = rate + z2 / (2 * trials)
     half = DEVIATES_95 * sqrt(rate * (1 - rate) / trials + z2 / (4 * trials**2))
     scale = 1 + z2 / trials
-    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+    # Rounding must not leave the rate itself outside.
+    return min(rate, max(0.0, (middle - half) / scale)), max(rate, min(1.0, (middle + half) / scale))
 
 
 def _shares(counts: Sequence[int]) -> list[float]:
