@@ -41,6 +41,10 @@ class EngineWriter:
         """Close the connection, which also folds the WAL back into the file."""
         self._connection.close()
 
+    def data_version(self) -> int:
+        """A number that is another one whenever somebody else has written to the file since the last call."""
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
     def known_transactions(self, transaction_ids: Sequence[str]) -> dict[str, KnownTransaction]:
         """Those of the ids that are stored already."""
         known: dict[str, KnownTransaction] = {}

@@ -11,7 +11,7 @@ chapter 3.
 
 from array import array
 from bisect import bisect_left, bisect_right, insort
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import accumulate
 from math import isfinite, nan
 from typing import Final, NamedTuple
@@ -112,6 +112,22 @@ class LabelState:
         if fraud.known_at < fraud.time:
             raise ValueError("a fraud is known before it happened")
         heappush(self._known.pending, (fraud.known_at, fraud.time, fraud.card, fraud.merchant or "", fraud.ratio))
+
+    def retract(self, card: str, merchant: str | None, time: int) -> None:
+        """Forget a fraud that was told before and turned out to be none; one that is not in memory changes nothing."""
+        known = self._known
+        held_back = [each for each in known.pending if each[1:4] != (time, card, merchant or "")]
+        if len(held_back) < len(known.pending):
+            heapify(held_back)
+            known.pending[:] = held_back
+            return
+        for times_by_name, name in ((known.cards, card), (known.frauds, merchant), (known.unexplained, merchant)):
+            times = times_by_name.get(name or "")
+            if times is None or time not in times:
+                continue
+            times.remove(time)
+            if not times:
+                del times_by_name[name or ""]
 
     def advance(self, time: int) -> None:
         """Take in what is known at ``time``, and forget what no window reaches any more."""

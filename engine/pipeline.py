@@ -15,9 +15,10 @@ from data.errors import StoreError
 from data.models import DeadLetterReason, RiskLevel
 from data.queries import recovery
 from data.timestamps import from_microseconds, to_microseconds
-from engine import checkpoint
+from engine import checkpoint, memory
 from engine.decode import Decoded, Decoder, Rejection
 from engine.drift import DriftAlarm
+from engine.following import Follower, interleaved
 from engine.latency import LatencyRecorder
 from engine.messages import EngineSnapshot, EngineState, SnapshotQueue
 from engine.records import Batch, Source
@@ -72,7 +73,8 @@ class Pipeline:
     """Runs one source through the scorer into the store. Belongs to one thread and one event loop.
 
     ``refuse_future`` sets records aside that are dated more than five minutes after the wall clock; a simulation that
-    has an event time of its own turns it off.
+    has an event time of its own turns it off. Where there is a ``follower``, what analysts decide meanwhile is taken in
+    between two batches.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Pipeline:
         clocks: Clocks,
         snapshots: SnapshotQueue,
         *,
+        follower: Follower | None = None,
         refuse_future: bool = True,
         checkpoint_every: int = CHECKPOINT_EVERY,
     ) -> None:
@@ -93,6 +96,7 @@ class Pipeline:
         self._writer = writer
         self._clocks = clocks
         self._snapshots = snapshots
+        self._follower = follower
         self._refuse_future = refuse_future
         self._checkpoint_every = checkpoint_every
         self._since_checkpoint = 0
@@ -146,6 +150,7 @@ class Pipeline:
     async def _process(self, batch: Batch) -> None:
         if self._progress.first_arrival is None:
             self._progress.first_arrival = batch.received_at
+        taken_in = None if self._follower is None else self._follower.follow()
         accepted, dead_letters, duplicates = self._admit(batch)
         scored = self._scorer.score(accepted)
         self._since_checkpoint += len(accepted)
@@ -163,7 +168,8 @@ class Pipeline:
             rule_hits=scored.rule_hits,
             drift=scored.drift,
             latency_us=round((self._clocks.monotonic() - batch.received_at) * 1_000_000),
-            checkpoint=checkpoint.dump(self._scorer.state) if due else None,
+            checkpoint=self._dump() if due else None,
+            taken_in=taken_in,
         )
         commit = await self._commit(result)
         if due:
@@ -243,11 +249,14 @@ class Pipeline:
         self._latency.add((progress.last_commit - batch.received_at) * 1000.0, len(result.transactions))
         self._recent.append((progress.last_commit, len(batch.records)))
 
+    def _dump(self) -> bytes:
+        return memory.dump(self._scorer.state, self._scorer.learning)
+
     def _save_checkpoint(self) -> None:
         """Save the state if every batch it has seen is stored; otherwise recovery replays what is stored."""
         if self._since_checkpoint and self._trouble is None:
             seq = recovery.last_seq(self._writer.connection)
-            self._writer.save_checkpoint(seq, checkpoint.dump(self._scorer.state), self._clocks.now())
+            self._writer.save_checkpoint(seq, self._dump(), self._clocks.now())
 
     def _publish(self, state: EngineState, *, force: bool = False) -> None:
         now = self._clocks.monotonic()
@@ -299,7 +308,7 @@ class Pipeline:
                 "most transactions are older than what this database has seen, and enter no window: "
                 "score another period into a database of its own (--database)"
             )
-        return self._drift.notice
+        return self._scorer.learning.problem or self._drift.notice
 
     def _totals(self) -> RunTotals:
         progress = self._progress
@@ -322,19 +331,31 @@ def recover(scorer: Scorer, writer: EngineWriter, progress: Callable[[float], No
     Returns:
         How many stored transactions were read again, on top of the checkpoint.
     """
-    seq = 0
-    saved = recovery.checkpoint(writer.connection)
-    if saved is not None:
-        try:
-            checkpoint.load(saved[1], scorer.state)
-            seq = saved[0]
-        except CheckpointError as error:
-            log.warning("%s: the memory is rebuilt from stored transactions", error)
+    seq = _restore(scorer, writer)
     expected = max(recovery.last_seq(writer.connection) - seq, 1)
     replayed = 0
-    stored = recovery.events_after(writer.connection, seq)
+    stored = interleaved(writer.connection, seq, scorer.learning)
     while chunk := list(islice(stored, RECOVERY_CHUNK)):
         scorer.learn(chunk)
         replayed += len(chunk)
         progress(replayed / expected)
     return replayed
+
+
+def _restore(scorer: Scorer, writer: EngineWriter) -> int:
+    """Load the checkpoint, or else what the engine knew before the first transaction; the last one it contains."""
+    saved = recovery.checkpoint(writer.connection)
+    if saved is not None:
+        try:
+            memory.load(saved[1], scorer.state, scorer.learning)
+        except CheckpointError as error:
+            log.warning("%s: the memory is rebuilt from stored transactions", error)
+        else:
+            return saved[0]
+    origin = recovery.origin(writer.connection)
+    if origin is not None:
+        try:
+            checkpoint.load(origin, scorer.state)
+        except CheckpointError as error:
+            log.warning("%s: the history before the first transaction is lost", error)
+    return 0

@@ -20,9 +20,10 @@ from engine.decode import Decoded
 from engine.drift_watch import Watched
 from engine.evidence import Explanation, evidence_json, explanations
 from engine.features import FEATURE_NAMES, FEATURES, Event, EventReader, FeatureState, Observation
+from engine.learning import Learning, Learnt
 from engine.model import AnomalyModel
 from engine.rules import Evidence, RuleHit, RuleSet
-from engine.scoring import HONEST_TRAFFIC, OWN_TRAFFIC, Thresholds, fuse, reasons_of
+from engine.scoring import HONEST_TRAFFIC, OWN_TRAFFIC, Thresholds, fuse, fuse_ranked, reasons_of
 
 _AMOUNT_OVER_MEAN = FEATURE_NAMES.index("amount_over_mean")
 EXPERIENCED = 5.0
@@ -54,8 +55,10 @@ class Scorer:
         model: AnomalyModel,
         rules: RuleSet,
         thresholds: Thresholds,
+        learning: Learning | None = None,
     ) -> None:
         self.state = state
+        self.learning = Learning() if learning is None else learning
         self._reader = reader
         self._model = model
         self._rules = rules
@@ -66,12 +69,13 @@ class Scorer:
         if not batch:
             return ScoredBatch((), (), {}, np.empty((0, len(FEATURES))), ())
         events = [self._reader.of_transaction(decoded.transaction) for decoded in batch]
-        observations = [self.state.observe(event) for event in events]
+        observations, learnt = self._observe(events)
         matrix = np.array([observation.features for observation in observations], dtype=np.float64)
         raw = self._model.score(matrix).raw
         experienced = _experienced(observations)
         scores, own = self.state.site.calibrate(self._model, raw, experienced)
         model_scores: list[float] = scores.tolist()
+        ranked = self.learning.score(learnt)
 
         rows: list[ScoredTransaction] = []
         alerted: list[_Alerted] = []
@@ -82,18 +86,30 @@ class Scorer:
         ):
             transaction = decoded.transaction
             hits = self._rules.evaluate(Evidence(event, observation, transaction.location, model_score))
-            score = fuse(model_score, hits, self._thresholds.low_score) if hits else model_score
+            prior = learnt[index].prior
+            score = self._decide(model_score, hits, prior, ranked.champion_of(index))
             level = self._thresholds.level(score, observation.velocity)
             if hits:
                 hit_counts.update(hit.rule.id for hit in hits)
             if level is not None:
                 alerted.append(
                     _Alerted(
-                        index, transaction.transaction_id, observation, hits, score, model_score, level, index >= own
+                        index,
+                        transaction.transaction_id,
+                        observation,
+                        hits,
+                        score,
+                        model_score,
+                        level,
+                        index >= own,
+                        learnt[index],
+                        ranked.champion_of(index),
                     )
                 )
             all_hits.append(hits)
-            rows.append(_row(decoded, event, observation, score, model_score, level, hits))
+            challenging = ranked.challenger_of(index)
+            challenger_score = None if challenging is None else self._decide(model_score, hits, prior, challenging)
+            rows.append(_row(decoded, event, observation, score, model_score, challenger_score, level, hits))
         watched = Watched(matrix, raw, np.array([_remaining(row.score, row.model_score) for row in rows]), experienced)
         first_of_site = self.state.drift.learn(self._model, self._calibration, watched)
         times = np.array([event.time for event in events])
@@ -106,9 +122,25 @@ class Scorer:
             self.state.drift.count(self._model, self._calibration, watched, times, scores, first_of_site),
         )
 
+    def _observe(self, events: Sequence[Event]) -> tuple[list[Observation], list[Learnt]]:
+        """What is known of each event before it, by its features and by labels; an event moves both memories."""
+        observations, learnt = [], []
+        for event in events:
+            observation = self.state.observe(event)
+            observations.append(observation)
+            learnt.append(self.learning.observe(event, observation.features, late=observation.late))
+        return observations, learnt
+
+    def _decide(self, model_score: float, hits: tuple[RuleHit, ...], prior: float, ranked: float | None) -> float:
+        low_score = self._thresholds.low_score
+        if ranked is not None:
+            return fuse_ranked(ranked, model_score, hits, low_score)
+        score = fuse(model_score, hits, low_score) if hits else model_score
+        return 1.0 - (1.0 - score) * (1.0 - prior) if prior else score
+
     def learn(self, stored: Sequence[StoredEvent]) -> None:
         """Move the memory past transactions that were scored before."""
-        observations = [self.state.observe(self._reader.of_stored(each)) for each in stored]
+        observations, _ = self._observe([self._reader.of_stored(each) for each in stored])
         if not observations or self._settled:
             return
         matrix = np.array([observation.features for observation in observations], dtype=np.float64)
@@ -172,6 +204,8 @@ class _Alerted:
     model_score: float
     level: RiskLevel
     by_own_traffic: bool
+    learnt: Learnt
+    ranked: float | None
 
 
 def _experienced(observations: Sequence[Observation]) -> NDArray[np.bool_]:
@@ -191,6 +225,7 @@ def _row(
     observation: Observation,
     score: float,
     model_score: float,
+    challenger_score: float | None,
     level: RiskLevel | None,
     hits: tuple[RuleHit, ...],
 ) -> ScoredTransaction:
@@ -221,5 +256,5 @@ def _row(
         None if decoded.is_fraud is None else int(decoded.is_fraud),
         decoded.scenario,
         exp(observation.features[_AMOUNT_OVER_MEAN]),
-        None,
+        challenger_score,
     )

@@ -15,6 +15,9 @@ COMBINED_CODE = "combined"
 HONEST_TRAFFIC = "honest traffic"
 OWN_TRAFFIC = "this site's first traffic"
 WEIGHT_SCALE = 2.5
+LEARNT = frozenset({RuleType.AMOUNT, RuleType.TIME, RuleType.MODEL})
+"""Rules of these types look at what the ranker has among its features."""
+SAFETY_NET = 0.70
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,17 @@ def fuse(model_score: float, hits: Iterable[RuleHit], low_score: float) -> float
     if not flags or score < low_score:
         return score
     return _noisy_or({kind: max(causes.get(kind, 0.0), flags.get(kind, 0.0)) for kind in causes.keys() | flags.keys()})
+
+
+def fuse_ranked(probability: float, model_score: float, hits: Iterable[RuleHit], low_score: float) -> float:
+    """The ranker's probability in the place of the anomaly model's score, with the rules that know what it does not.
+
+    The ranker has learnt what an amount, an hour and the anomaly model's features are worth, so that a rule on one of
+    them would count it twice. What is HIGH to the anomaly model stays so, whatever the ranker makes of it: it knows
+    only the fraud that there has been.
+    """
+    score = fuse(probability, (hit for hit in hits if hit.rule.type not in LEARNT), low_score)
+    return max(score, model_score) if model_score >= SAFETY_NET else score
 
 
 def _noisy_or(causes: Mapping[RuleType, float]) -> float:

@@ -18,11 +18,13 @@ from data.store import Store
 from engine import checkpoint
 from engine.decode import Decoder
 from engine.features import FEATURE_NAMES, EventReader, FeatureState
+from engine.following import Follower
 from engine.gazetteer import Gazetteer
 from engine.generator import GeneratorSource
 from engine.messages import EngineSnapshot, EngineState, SnapshotQueue
 from engine.model import AnomalyModel
 from engine.pipeline import Clocks, Pipeline, RunTotals, recover
+from engine.ranker import Ranker
 from engine.records import Source
 from engine.rules import RuleSet
 from engine.scorer import Scorer
@@ -120,6 +122,7 @@ class EngineRun:
             writer,
             self._clocks,
             self._snapshots,
+            follower=self._follower(scorer, reader, writer),
             refuse_future=not job.simulated_time,
         )
         self._pipeline = pipeline
@@ -131,15 +134,19 @@ class EngineRun:
 
     def _restore(self, job: Job, scorer: Scorer, reader: EventReader, writer: EngineWriter) -> None:
         """Bring the memory to where the store stands; the generator's cards start with their history."""
-        if isinstance(job.source, GeneratorSource) and recovery.checkpoint(writer.connection) is None:
+        if isinstance(job.source, GeneratorSource) and not recovery.last_seq(writer.connection):
             warm_up(scorer.state, job.source, reader, self._progress(job, EngineState.WARMING_UP))
-            writer.save_checkpoint(
-                recovery.last_seq(writer.connection), checkpoint.dump(scorer.state), self._clocks.now()
-            )
+            writer.save_origin(checkpoint.dump(scorer.state))
             return
         self._snapshots.put(EngineSnapshot(EngineState.STARTING, job.source.name))
         replayed = recover(scorer, writer, self._progress(job, EngineState.RECOVERING))
         log.info("recovered; %d stored transactions were read again", replayed)
+
+    def _follower(self, scorer: Scorer, reader: EventReader, writer: EngineWriter) -> Follower:
+        folder = models_folder(self._store.path)
+        follower = Follower(writer, scorer.learning, reader, lambda model: Ranker.load(folder / model.file))
+        follower.resume()
+        return follower
 
     def _progress(self, job: Job, state: EngineState) -> Callable[[float], None]:
         def report(share: float) -> None:
@@ -153,6 +160,11 @@ class EngineRun:
 def model_path(settings: Settings, database: Path) -> Path:
     """The model file: MODEL_PATH, or model.npz beside the database."""
     return settings.MODEL_PATH or database.parent / "model.npz"
+
+
+def models_folder(database: Path) -> Path:
+    """Where the models are kept that learnt from a database's labels: beside it, under its name."""
+    return database.with_name(f"{database.name}.models")
 
 
 def load_or_train(

@@ -21,6 +21,8 @@ class StoredEvent(NamedTuple):
     merchant_category: str | None
     score: float
     model_score: float
+    late: bool
+    amount_ratio: float | None
 
 
 def next_offset(reader: sqlite3.Connection, source: str, partition: str) -> int:
@@ -51,11 +53,10 @@ def events_after(reader: sqlite3.Connection, seq: int) -> Iterator[StoredEvent]:
     """The transactions after a sequence number, in the order in which they were scored."""
     rows = reader.execute(
         "SELECT seq, card_id, amount_minor, event_time, location, latitude, longitude, merchant_id, merchant_category, "
-        "score, model_score "
-        "FROM transactions WHERE seq > ? ORDER BY seq",
+        "score, model_score, late, amount_ratio FROM transactions WHERE seq > ? ORDER BY seq",
         (seq,),
     )
-    return (StoredEvent(*row) for row in rows)
+    return (StoredEvent._make((*row[:11], bool(row[11]), row[12])) for row in rows)
 
 
 class StoredLabel(NamedTuple):
@@ -104,6 +105,12 @@ def labels_to_apply(reader: sqlite3.Connection) -> Iterator[StoredLabel]:
 def labels_applied_since(reader: sqlite3.Connection, seq: int) -> Iterator[StoredLabel]:
     """The labels that the engine took in when it had scored transaction ``seq`` or a later one, in that order."""
     return _stored_labels(reader.execute(f"{_LABELS} WHERE l.applied_seq >= ? ORDER BY l.applied_seq, l.id", (seq,)))
+
+
+def ranker_memory(reader: sqlite3.Connection) -> tuple[int, bytes] | None:
+    """The history of cards as the latest training left it, and the last transaction that it contains."""
+    row = reader.execute("SELECT seq, state FROM ranker_memory").fetchone()
+    return None if row is None else (int(row[0]), bytes(row[1]))
 
 
 def origin(reader: sqlite3.Connection) -> bytes | None:

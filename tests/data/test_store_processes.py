@@ -199,7 +199,7 @@ def test_a_kill_at_any_statement_of_the_migration_leaves_a_database_that_opens(t
     for path in sorted(tmp_path.glob("*.db")):
         with closing(Store.open(path).reader()) as reader:
             assert reader.execute("SELECT count(*) FROM rules").fetchone() == (len(DEFAULT_RULES),)
-            assert reader.execute("SELECT count(*) FROM _sqlite_migrations").fetchone() == (2,)
+            assert reader.execute("SELECT count(*) FROM _sqlite_migrations").fetchone() == (3,)
             assert reader.execute("PRAGMA quick_check").fetchall() == [("ok",)]
 
 

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -40,9 +42,7 @@ def test_every_value_is_in_one_bin_between_its_edges(values: NDArray[np.float64]
     reference = Reference.fit([values])
     (signal,) = reference.bins(("amount",))
     bounds = [-np.inf, *signal.edges, np.inf]
-    expected = [
-        int(((others > low) & (others <= high)).sum()) for low, high in zip(bounds[:-1], bounds[1:], strict=True)
-    ]
+    expected = [int(((others > low) & (others <= high)).sum()) for low, high in pairwise(bounds)]
     assert reference.flat(reference.count(others[:, np.newaxis])) == expected
     assert sum(signal.counts) == len(values)
 
