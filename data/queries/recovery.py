@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from data.models import Rule, RuleAction, RuleType
 
+_EVENTS_AT_ONCE = 5_000
+
 
 class StoredEvent(NamedTuple):
     """What the engine's memory is made of, of a stored transaction: cents, microseconds, scores from 0 to 1."""
@@ -23,6 +25,7 @@ class StoredEvent(NamedTuple):
     model_score: float
     late: bool
     amount_ratio: float | None
+    level_rank: int
 
 
 def next_offset(reader: sqlite3.Connection, source: str, partition: str) -> int:
@@ -49,14 +52,26 @@ def last_seq(reader: sqlite3.Connection) -> int:
     return int(reader.execute("SELECT coalesce(max(seq), 0) FROM transactions").fetchone()[0])
 
 
+_EVENTS = """
+SELECT seq, card_id, amount_minor, event_time, location, latitude, longitude, merchant_id, merchant_category,
+    score, model_score, late, amount_ratio, level_rank
+FROM transactions WHERE seq > ? AND seq <= ? ORDER BY seq
+"""
+
+
 def events_after(reader: sqlite3.Connection, seq: int) -> Iterator[StoredEvent]:
     """The transactions after a sequence number, in the order in which they were scored."""
-    rows = reader.execute(
-        "SELECT seq, card_id, amount_minor, event_time, location, latitude, longitude, merchant_id, merchant_category, "
-        "score, model_score, late, amount_ratio FROM transactions WHERE seq > ? ORDER BY seq",
-        (seq,),
-    )
-    return (StoredEvent._make((*row[:11], bool(row[11]), row[12])) for row in rows)
+    return events_between(reader, seq, last_seq(reader))
+
+
+def events_between(reader: sqlite3.Connection, seq: int, last: int) -> Iterator[StoredEvent]:
+    """The transactions after ``seq`` up to ``last``, in the order in which they were scored.
+
+    They are read in portions, so that a long reading does not keep the write-ahead log from being folded back.
+    """
+    for start in range(seq, last, _EVENTS_AT_ONCE):
+        rows = reader.execute(_EVENTS, (start, min(start + _EVENTS_AT_ONCE, last))).fetchall()
+        yield from (StoredEvent._make((*row[:11], bool(row[11]), *row[12:])) for row in rows)
 
 
 class StoredLabel(NamedTuple):

@@ -1,0 +1,143 @@
+"""What is known about transactions: current labels, how many there are, and the sample that is offered for review."""
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from data.models import LabelSource
+from data.queries.rows import money
+from data.timestamps import from_microseconds
+
+
+class CurrentLabel(NamedTuple):
+    """The label that holds for a transaction; times in microseconds."""
+
+    transaction_seq: int
+    fraud: bool
+    known_at: int
+    source: LabelSource
+    card_id: str
+    merchant_id: str | None
+    event_time: int
+    amount_ratio: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTotals:
+    """How many transactions are labelled, by outcome, and by who said so."""
+
+    fraud: int
+    honest: int
+    by_source: tuple[tuple[LabelSource, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewRow:
+    """A transaction that raised no alert and was drawn for review; ``fraud`` is what is known of it by now."""
+
+    seq: int
+    transaction_id: str
+    event_time: datetime
+    card_id: str
+    amount: Decimal
+    currency: str | None
+    merchant: str | None
+    merchant_category: str | None
+    location: str | None
+    score: float
+    fraud: bool | None
+
+
+def current_labels(reader: sqlite3.Connection) -> dict[int, CurrentLabel]:
+    """All labels that hold, by transaction."""
+    rows = reader.execute(
+        "SELECT l.transaction_seq, l.fraud, l.known_at, l.source, t.card_id, t.merchant_id, t.event_time, "
+        "t.amount_ratio FROM current_labels l JOIN transactions t ON t.seq = l.transaction_seq"
+    )
+    return {row[0]: CurrentLabel(row[0], bool(row[1]), row[2], LabelSource(row[3]), *row[4:]) for row in rows}
+
+
+def label_totals(reader: sqlite3.Connection) -> LabelTotals:
+    """How many labels hold."""
+    rows = reader.execute("SELECT source, fraud, count(*) FROM current_labels GROUP BY source, fraud").fetchall()
+    by_source = {source: sum(count for name, _, count in rows if name == source) for source in LabelSource}
+    return LabelTotals(
+        fraud=sum(count for _, fraud, count in rows if fraud),
+        honest=sum(count for _, fraud, count in rows if not fraud),
+        by_source=tuple((source, count) for source, count in by_source.items() if count),
+    )
+
+
+def latest_label_id(reader: sqlite3.Connection) -> int:
+    """The number of the label that was given last, 0 when there is none."""
+    return int(reader.execute("SELECT coalesce(max(id), 0) FROM labels").fetchone()[0])
+
+
+def latest_event_time(reader: sqlite3.Connection) -> int:
+    """The highest event time that any source has reached, in microseconds; 0 when nothing is stored."""
+    return int(reader.execute("SELECT coalesce(max(watermark), 0) FROM source_positions").fetchone()[0])
+
+
+def review_sample(reader: sqlite3.Connection, limit: int, *, open_only: bool = True) -> tuple[ReviewRow, ...]:
+    """Sampled transactions, the newest first; ``open_only`` leaves out those of which the truth is known."""
+    rows = reader.execute(
+        "SELECT t.seq, t.transaction_id, t.event_time, t.card_id, t.amount_minor, t.currency, "
+        "coalesce(t.merchant_name, t.merchant_id), t.merchant_category, t.location, t.score, l.fraud "
+        "FROM review_sample s JOIN transactions t ON t.seq = s.transaction_seq "
+        "LEFT JOIN current_labels l ON l.transaction_seq = t.seq "
+        "WHERE NOT ? OR l.fraud IS NULL ORDER BY t.seq DESC LIMIT ?",
+        (open_only, limit),
+    )
+    return tuple(
+        ReviewRow(
+            seq=row[0],
+            transaction_id=row[1],
+            event_time=from_microseconds(row[2]),
+            card_id=row[3],
+            amount=money(row[4]),
+            currency=row[5],
+            merchant=row[6],
+            merchant_category=row[7],
+            location=row[8],
+            score=row[9],
+            fraud=None if row[10] is None else bool(row[10]),
+        )
+        for row in rows
+    )
+
+
+def open_reviews(reader: sqlite3.Connection) -> int:
+    """How many sampled transactions nobody has judged yet."""
+    row = reader.execute(
+        "SELECT count(*) FROM review_sample s WHERE NOT EXISTS "
+        "(SELECT 1 FROM current_labels l WHERE l.transaction_seq = s.transaction_seq)"
+    ).fetchone()
+    return int(row[0])
+
+
+class ShadowRow(NamedTuple):
+    """A transaction that both models have scored; ``fraud`` is the label that holds, None without one."""
+
+    seq: int
+    event_time: int
+    card_id: str
+    amount_minor: int
+    score: float
+    level_rank: int
+    velocity: int
+    challenger_score: float
+    fraud: bool | None
+
+
+def shadow_rows(reader: sqlite3.Connection, after_seq: int) -> Iterator[ShadowRow]:
+    """What was scored in shadow after a transaction, in order."""
+    rows = reader.execute(
+        "SELECT t.seq, t.event_time, t.card_id, t.amount_minor, t.score, t.level_rank, t.velocity, "
+        "t.challenger_score, l.fraud FROM transactions t LEFT JOIN current_labels l ON l.transaction_seq = t.seq "
+        "WHERE t.seq > ? AND t.challenger_score IS NOT NULL ORDER BY t.seq",
+        (after_seq,),
+    )
+    return (ShadowRow._make((*row[:8], None if row[8] is None else bool(row[8]))) for row in rows)
