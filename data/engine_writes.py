@@ -12,6 +12,7 @@ from data.models import RiskLevel
 from data.rollups import add_to_customers, add_to_rollups
 from data.store import Store
 from data.timestamps import to_microseconds
+from data.wal_checkpointer import WalCheckpointer
 
 _IDS_PER_LOOKUP = 500
 _INSERT_TRANSACTION = (
@@ -30,6 +31,8 @@ class EngineWriter:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._connection = store.engine_writer()
+        self._checkpointer = WalCheckpointer(store)
+        self._checkpointer.start()
         self._cases = CaseOpener()
 
     @property
@@ -38,7 +41,8 @@ class EngineWriter:
         return self._connection
 
     def close(self) -> None:
-        """Close the connection, which also folds the WAL back into the file."""
+        """Close the connections; where they are the last, this folds the WAL back into the file."""
+        self._checkpointer.close()
         self._connection.close()
 
     def data_version(self) -> int:
@@ -110,6 +114,7 @@ class EngineWriter:
             )
             if batch.checkpoint is not None:
                 self._write_checkpoint(last_seq, batch.checkpoint, now)
+        self._checkpointer.committed()
         return Commit(last_seq=last_seq, cases_opened=opened, alert_ids=tuple(alert_ids))
 
     def _advance_position(self, batch: BatchResult, now: datetime) -> int:

@@ -21,7 +21,6 @@ NETWORK_FILESYSTEMS = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", 
 WRITE_LOCK_TIMEOUT_S = 60.0
 WRITE_LOCK_POLL_S = 0.002
 BUSY_TIMEOUT_MS = 10_000
-WAL_CHECKPOINT_PAGES = 4_000
 
 
 class Store:
@@ -62,12 +61,16 @@ class Store:
         return connection
 
     def engine_writer(self) -> sqlite3.Connection:
-        """The connection of the engine lock's holder; the only one that checkpoints the WAL."""
+        """The connection of the engine lock's holder; a ``WalCheckpointer`` beside it checkpoints the WAL."""
         with _as_store_error(self.path):
             connection = self._connect()
             connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}")
         return connection
+
+    def checkpointing(self) -> sqlite3.Connection:
+        """A connection to checkpoint the WAL, for the engine lock's holder alone."""
+        with _as_store_error(self.path):
+            return self._connect()
 
     def analyst_writer(self) -> sqlite3.Connection:
         """A connection for what analysts decide: durable at each commit."""
