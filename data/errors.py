@@ -31,3 +31,7 @@ class ModelError(SentinelError):
 
 class ModelOutdatedError(ModelError):
     """A model file is sound, and of an earlier format than this program reads."""
+
+
+class RescoringError(SentinelError):
+    """A stored alert cannot be scored again as it was."""

@@ -282,6 +282,19 @@ class Anomaly(_Record):
     score: float
 
 
+class Rescoring(_Record):
+    """What it takes to score an alert's transaction again.
+
+    ``model`` is the version of the model. ``memory`` is what the engine remembered before the transaction, packed in
+    base64; only the engine reads it. ``calibration`` is the raw anomaly at each knot of the site's own calibration,
+    None where the score is by the model's.
+    """
+
+    model: str
+    memory: str
+    calibration: tuple[float, ...] | None
+
+
 class CardBaseline(_Record):
     """What this card usually does, as known before the transaction. Amounts in currency units."""
 
@@ -318,6 +331,8 @@ class Alert(_Record):
     anomaly: Anomaly | None
     """None in alerts of versions whose contributions were the strongest few, and no sum."""
     baseline: CardBaseline
+    rescoring: Rescoring | None
+    """None in alerts of versions that did not keep it."""
     case_id: int | None
     case_number: str | None
     version: int

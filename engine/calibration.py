@@ -90,8 +90,17 @@ class QuantileCalibration:
         for anchor in ANCHORS:
             knots.append(max(_quantile(ordered, anchor.share), knots[-1] + _TIE))
         knots.append(max(1.0, knots[-1] + _TIE))
+        return cls.at_anchors(np.array(knots))
+
+    @classmethod
+    def at_anchors(cls, raw: NDArray[np.float64]) -> Self:
+        """The map with these raw anomalies at 0, at the anchors and at 1.
+
+        Raises:
+            ValueError: they are of another number, or do not rise from 0 to 1.
+        """
         return cls(
-            raw=np.array(knots),
+            raw=raw,
             score=np.array([0.0, *(anchor.score for anchor in ANCHORS), 1.0]),
             share=np.array([1.0, *(anchor.share for anchor in ANCHORS), 0.0]),
         )

@@ -9,10 +9,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from data.models import Anomaly, CardBaseline, Contribution
+from data.models import Anomaly, CardBaseline, Contribution, Rescoring
 from data.timestamps import from_microseconds
 from engine import profiles
-from engine.features import FEATURES, Observation
+from engine.features import FEATURES, Memory
 from engine.model import AnomalyModel
 
 
@@ -35,12 +35,13 @@ def explanations(model: AnomalyModel, rows: NDArray[np.float64]) -> list[Explana
     ]
 
 
-def evidence_json(explanation: Explanation, observation: Observation) -> str:
+def evidence_json(explanation: Explanation, memory: Memory, rescoring: Rescoring) -> str:
     """The evidence as it is stored with the alert."""
     evidence = {
         "anomaly": explanation.anomaly.model_dump(),
         "contributions": [each.model_dump() for each in explanation.contributions],
-        "baseline": _baseline(observation.profile).model_dump(mode="json"),
+        "baseline": _baseline(memory.card).model_dump(mode="json"),
+        "rescoring": rescoring.model_dump(mode="json"),
     }
     return orjson.dumps(evidence).decode()
 
@@ -67,11 +68,12 @@ def _shortened(value: float) -> float:
 def _baseline(profile: "array[float]") -> CardBaseline:
     count = int(profile[profiles.COUNT])
     located = profile[profiles.HOME_COUNT] > 0.0
+    hours = profiles.usual_hour_bins(profile)
     return CardBaseline(
         transactions=count,
         mean_amount=round(profile[profiles.MEAN], 2) if count else None,
         usual_places=_place(profile[profiles.HOME_LATITUDE], profile[profiles.HOME_LONGITUDE]) if located else None,
-        usual_hours=_usual_hours(profile) if count >= 5 else None,
+        usual_hours=_usual_hours(hours) if hours else None,
         last_seen=_seen(profile[profiles.LAST_TIME]) if count else None,
         last_location=_place(profile[profiles.PLACE_LATITUDE], profile[profiles.PLACE_LONGITUDE]) if located else None,
     )
@@ -85,18 +87,10 @@ def _place(latitude: float, longitude: float) -> str:
     return f"{latitude:.2f}, {longitude:.2f}"
 
 
-def _usual_hours(profile: "array[float]") -> str:
-    """The fewest three-hour bins of the day that hold four fifths of the card's transactions."""
-    bins = profile[profiles.HOUR_PROFILE : profiles.HOUR_PROFILE + profiles.HOUR_BINS]
-    wanted = 0.8 * sum(bins)
-    chosen: list[int] = []
-    for index in sorted(range(len(bins)), key=lambda k: (-bins[k], k)):
-        if sum(bins[k] for k in chosen) >= wanted:
-            break
-        chosen.append(index)
+def _usual_hours(bins: Sequence[int]) -> str:
     width = 24 // profiles.HOUR_BINS
     spans: list[list[int]] = []
-    for index in sorted(chosen):
+    for index in sorted(bins):
         if spans and spans[-1][1] == index * width:
             spans[-1][1] += width
         else:

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import exp, expm1, log, sqrt
 from typing import Final, NamedTuple
-from zlib import crc32
 
 from data.models import Transaction
 from data.queries.recovery import StoredEvent
@@ -87,8 +86,22 @@ class Event(NamedTuple):
     category: str | None
 
 
+class Memory(NamedTuple):
+    """Copies of all that was remembered before an event and bears on its features, but for the velocity.
+
+    ``small_amounts`` counts the card's small amounts in their window without the event.
+    """
+
+    card: "array[float]"
+    merchant: "array[float]"
+    category: "array[float]"
+    overall: "array[float]"
+    small_amounts: int
+    places_unreliable: bool
+
+
 class Observation(NamedTuple):
-    """An event with what was known before it. ``profile`` is the card's profile as it was before this event."""
+    """An event with what was known before it."""
 
     features: tuple[float, ...]
     velocity: int
@@ -97,7 +110,7 @@ class Observation(NamedTuple):
     travel_s: float
     speed_kmh: float
     late: bool
-    profile: "array[float]"
+    memory: Memory
 
 
 class EventReader:
@@ -192,10 +205,11 @@ class FeatureState:
         time_s = event.time / MICROSECONDS
         late = event.time < self.watermark - ALLOWED_LATENESS_US
         card = self.cards.get(event.card_id, EMPTY_CARD)
-        before = card[:]
         merchant = EMPTY_MERCHANT if event.merchant is None else self.merchants.get(event.merchant, EMPTY_MERCHANT)
         category = EMPTY_CATEGORY if event.category is None else self.categories.get(event.category, EMPTY_CATEGORY)
         amount = event.amount
+        small_before = 0 if late else self.small_amounts.count(event.card_id, event.time)
+        memory = Memory(card[:], merchant[:], category[:], self.overall[:], small_before, self.places_unreliable)
 
         if late:
             velocity, small_amounts = 1, 0
@@ -211,9 +225,9 @@ class FeatureState:
         spread = max(sqrt(card[profiles.VARIANCE]), 0.3 * baseline)
         deviation = max(0.0, amount - baseline) / spread
         home_km, travel_km, travel_s, speed = measured = self._journey(event, card, time_s)
-        if self.places_unreliable:
+        if memory.places_unreliable:
             home_km = speed = 0.0
-        merchant_number = 0.0 if event.merchant is None else float(crc32(event.merchant.encode()) + 1)
+        merchant_number = 0.0 if event.merchant is None else profiles.merchant_number(event.merchant)
         hour_excess, day_spend_excess = _rate_excess(card, amount, time_s)
 
         features = (
@@ -234,7 +248,7 @@ class FeatureState:
         )
         if not late:
             self._learn(event, time_s, ratio, merchant_number, measured[-1])
-        return Observation(features, velocity, small_amounts, travel_km, travel_s, speed, late, before)
+        return Observation(features, velocity, small_amounts, travel_km, travel_s, speed, late, memory)
 
     def _baseline(self, card: "array[float]") -> float:
         """The card's mean amount, drawn towards the mean of all while the card is new; at least one cent."""

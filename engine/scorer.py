@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from data.batches import NewAlert, ScoredTransaction
 from data.drift import DriftCount
-from data.models import RiskLevel, RuleAction, TransactionStatus
+from data.models import Rescoring, RiskLevel, RuleAction, TransactionStatus
 from data.queries.recovery import StoredEvent
 from engine import profiles
 from engine.calibration import QuantileCalibration
@@ -22,8 +22,9 @@ from engine.evidence import Explanation, evidence_json, explanations
 from engine.features import FEATURE_NAMES, FEATURES, Event, EventReader, FeatureState, Observation
 from engine.learning import Learning, Learnt
 from engine.model import AnomalyModel
+from engine.rescoring import rescoring_of
 from engine.rules import Evidence, RuleHit, RuleSet
-from engine.scoring import HONEST_TRAFFIC, OWN_TRAFFIC, Thresholds, fuse, fuse_ranked, reasons_of
+from engine.scoring import HONEST_TRAFFIC, OWN_TRAFFIC, Thresholds, decide, judge, reasons_of
 
 _AMOUNT_OVER_MEAN = FEATURE_NAMES.index("amount_over_mean")
 EXPERIENCED = 5.0
@@ -85,10 +86,9 @@ class Scorer:
             zip(batch, events, observations, model_scores, strict=True)
         ):
             transaction = decoded.transaction
-            hits = self._rules.evaluate(Evidence(event, observation, transaction.location, model_score))
             prior = learnt[index].prior
-            score = self._decide(model_score, hits, prior, ranked.champion_of(index))
-            level = self._thresholds.level(score, observation.velocity)
+            seen = Evidence(event, observation, transaction.location, model_score)
+            hits, score, level = judge(seen, self._rules, self._thresholds, prior, ranked.champion_of(index))
             if hits:
                 hit_counts.update(hit.rule.id for hit in hits)
             if level is not None:
@@ -96,6 +96,7 @@ class Scorer:
                     _Alerted(
                         index,
                         transaction.transaction_id,
+                        event,
                         observation,
                         hits,
                         score,
@@ -108,7 +109,9 @@ class Scorer:
                 )
             all_hits.append(hits)
             challenging = ranked.challenger_of(index)
-            challenger_score = None if challenging is None else self._decide(model_score, hits, prior, challenging)
+            challenger_score = (
+                None if challenging is None else decide(model_score, hits, self._thresholds, prior, challenging)
+            )
             rows.append(_row(decoded, event, observation, score, model_score, challenger_score, level, hits))
         watched = Watched(matrix, raw, np.array([_remaining(row.score, row.model_score) for row in rows]), experienced)
         first_of_site = self.state.drift.learn(self._model, self._calibration, watched)
@@ -130,13 +133,6 @@ class Scorer:
             observations.append(observation)
             learnt.append(self.learning.observe(event, observation.features, late=observation.late))
         return observations, learnt
-
-    def _decide(self, model_score: float, hits: tuple[RuleHit, ...], prior: float, ranked: float | None) -> float:
-        low_score = self._thresholds.low_score
-        if ranked is not None:
-            return fuse_ranked(ranked, model_score, hits, low_score)
-        score = fuse(model_score, hits, low_score) if hits else model_score
-        return 1.0 - (1.0 - score) * (1.0 - prior) if prior else score
 
     def learn(self, stored: Sequence[StoredEvent]) -> None:
         """Move the memory past transactions that were scored before."""
@@ -190,14 +186,19 @@ class Scorer:
             level=alerted.level,
             reason_codes=tuple(reason.code for reason in reasons),
             reasons_json=orjson.dumps([reason.model_dump() for reason in reasons]).decode(),
-            evidence_json=evidence_json(explanation, alerted.observation),
+            evidence_json=evidence_json(explanation, alerted.observation.memory, self._rescoring(alerted)),
         )
+
+    def _rescoring(self, alerted: "_Alerted") -> Rescoring:
+        fitted = self.state.site.fitted if alerted.by_own_traffic else None
+        return rescoring_of(alerted.event, alerted.observation, self._model.card.version, fitted)
 
 
 @dataclass(frozen=True, slots=True)
 class _Alerted:
     index: int
     transaction_id: str
+    event: Event
     observation: Observation
     hits: tuple[RuleHit, ...]
     score: float
@@ -210,7 +211,7 @@ class _Alerted:
 
 def _experienced(observations: Sequence[Observation]) -> NDArray[np.bool_]:
     return np.array(
-        [not each.late and each.profile[profiles.COUNT] >= EXPERIENCED for each in observations], dtype=np.bool_
+        [not each.late and each.memory.card[profiles.COUNT] >= EXPERIENCED for each in observations], dtype=np.bool_
     )
 
 

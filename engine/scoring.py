@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import exp
+from typing import NamedTuple
 
 from data.errors import SettingError
 from data.models import Reason, RiskLevel, RuleAction, RuleType
 from engine.features import Observation
-from engine.rules import RuleHit, explain
+from engine.rules import Evidence, RuleHit, RuleSet, explain
 
 VELOCITY_CODE = "velocity"
 MODEL_CODE = "model"
@@ -53,6 +54,37 @@ _LEVELS = (
     (RiskLevel.HIGH, 0.70, 8),
     (RiskLevel.MEDIUM, 0.55, 6),
 )
+
+
+class Verdict(NamedTuple):
+    """What became of a transaction: the rules that held, the fused score, and the level of the alert, if any."""
+
+    hits: tuple[RuleHit, ...]
+    score: float
+    level: RiskLevel | None
+
+
+def judge(
+    evidence: Evidence, rules: RuleSet, thresholds: Thresholds, prior: float = 0.0, ranked: float | None = None
+) -> Verdict:
+    """The rules, the score as ``decide`` makes it, and the level that it and the velocity call for."""
+    hits = rules.evaluate(evidence)
+    score = decide(evidence.model_score, hits, thresholds, prior, ranked)
+    return Verdict(hits, score, thresholds.level(score, evidence.observation.velocity))
+
+
+def decide(
+    model_score: float, hits: Sequence[RuleHit], thresholds: Thresholds, prior: float, ranked: float | None
+) -> float:
+    """The fused score: of the ranker where one serves, else of the anomaly model with what known fraud lets expect.
+
+    ``prior`` is from 0 to 1, and one more independent cause; the ranker has it among its features. ``ranked`` is the
+    ranker's probability.
+    """
+    if ranked is not None:
+        return fuse_ranked(ranked, model_score, hits, thresholds.low_score)
+    score = fuse(model_score, hits, thresholds.low_score) if hits else model_score
+    return 1.0 - (1.0 - score) * (1.0 - prior) if prior else score
 
 
 def rule_strength(weight: float) -> float:

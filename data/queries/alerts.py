@@ -8,7 +8,17 @@ from typing import Any
 
 import orjson
 
-from data.models import Alert, AlertStatus, Anomaly, CardBaseline, Contribution, Disposition, Reason, RiskLevel
+from data.models import (
+    Alert,
+    AlertStatus,
+    Anomaly,
+    CardBaseline,
+    Contribution,
+    Disposition,
+    Reason,
+    Rescoring,
+    RiskLevel,
+)
 from data.queries.rows import level_of, money, page_filter
 from data.timestamps import from_microseconds
 
@@ -149,6 +159,7 @@ def alert(reader: sqlite3.Connection, alert_id: int) -> Alert | None:
         contributions=tuple(Contribution.model_validate(each) for each in evidence["contributions"]),
         anomaly=None if "anomaly" not in evidence else Anomaly.model_validate(evidence["anomaly"]),
         baseline=CardBaseline.model_validate(evidence["baseline"]),
+        rescoring=None if "rescoring" not in evidence else Rescoring.model_validate(evidence["rescoring"]),
         case_id=row[20],
         case_number=row[21],
         version=row[22],

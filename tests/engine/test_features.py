@@ -173,8 +173,8 @@ def test_the_profile_of_an_observation_is_the_one_before_it() -> None:
     state = new_state()
     noon = regular_card(state)
     observation = state.observe(event(noon, amount=500.0))
-    assert observation.profile[profiles.COUNT] == 20.0
-    assert observation.profile[profiles.MEAN] == pytest.approx(20.0)
+    assert observation.memory.card[profiles.COUNT] == 20.0
+    assert observation.memory.card[profiles.MEAN] == pytest.approx(20.0)
 
 
 def test_memory_of_a_card_is_of_fixed_size() -> None:

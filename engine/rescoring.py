@@ -1,0 +1,185 @@
+"""Scores the transaction of a stored alert again, as it was or with something changed, by the code that scored it.
+
+With an alert is stored what the engine remembered when the transaction came. From that a memory is made that knows
+this card, this merchant and this category only, and the transaction is observed and judged as any other.
+"""
+
+import math
+import struct
+from array import array
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from data.errors import RescoringError
+from data.models import Alert, Rescoring
+from data.timestamps import to_microseconds
+from engine.calibration import QuantileCalibration
+from engine.features import CARD_NOT_PRESENT, HOPS_TO_JUDGE, Event, FeatureState, Memory, Observation
+from engine.model import AnomalyModel
+from engine.profiles import CARD_FIELDS, CATEGORY_FIELDS, MERCHANT_FIELDS
+from engine.rules import Evidence, RuleSet
+from engine.scoring import Thresholds, Verdict, judge
+from engine.windows import ALLOWED_LATENESS_US
+
+MOST_IN_WINDOW: Final = 100_000
+"""More transactions of one card in a window are no memory of an engine."""
+_PROFILES: Final = (CARD_FIELDS, MERCHANT_FIELDS, CATEGORY_FIELDS, MERCHANT_FIELDS)
+_LAYOUT: Final = struct.Struct(f"<{sum(_PROFILES)}d2dI2?")
+"""The profiles of card, merchant, category and all traffic; latitude and longitude, NaN where no place is known; small
+amounts in their window before; whether places were unreliable, and whether the transaction was late."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detectors:
+    """What judges transactions now; ``new_state`` makes an empty memory with its windows."""
+
+    model: AnomalyModel
+    rules: RuleSet
+    thresholds: Thresholds
+    new_state: Callable[[], FeatureState]
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """A transaction and what was remembered before it. ``velocity`` counts the window, the transaction included."""
+
+    event: Event
+    location: str | None
+    velocity: int
+    late: bool
+    memory: Memory
+
+
+def rescoring_of(event: Event, observation: Observation, model: str, fitted: QuantileCalibration | None) -> Rescoring:
+    """What to store with an alert. ``fitted`` is the site's own calibration, if it gave the score."""
+    memory = observation.memory
+    packed = _LAYOUT.pack(
+        *memory.card,
+        *memory.merchant,
+        *memory.category,
+        *memory.overall,
+        math.nan if event.latitude is None else event.latitude,
+        math.nan if event.longitude is None else event.longitude,
+        memory.small_amounts,
+        memory.places_unreliable,
+        observation.late,
+    )
+    return Rescoring(
+        model=model,
+        memory=b64encode(packed).decode(),
+        calibration=None if fitted is None else tuple(fitted.raw.tolist()),
+    )
+
+
+class Rescorer:
+    """One alert's transaction, ready to be scored again under one's own assumptions.
+
+    Raises:
+        RescoringError: it cannot be scored as it was: what is needed was not stored or cannot be read, or the model,
+            the rules or the settings are others now.
+    """
+
+    def __init__(self, alert: Alert, detectors: Detectors) -> None:
+        self._detectors = detectors
+        stored = alert.rescoring
+        if stored is None:
+            raise RescoringError(
+                "This alert was stored by an earlier version, which did not keep what it takes to score it again: "
+                "look at an alert that was raised since"
+            )
+        if stored.model != detectors.model.card.version:
+            raise RescoringError(
+                f"This alert was scored by the model {stored.model:.40}, and the model now is "
+                f"{detectors.model.card.version}: set MODEL_PATH to the file of the former, and start again"
+            )
+        try:
+            self.situation = _situation(alert, stored.memory)
+            self._calibration = (
+                detectors.model.calibration
+                if stored.calibration is None
+                else QuantileCalibration.at_anchors(np.array(stored.calibration))
+            )
+        except ValueError as error:
+            raise RescoringError(
+                f"What was stored to score this alert again cannot be read ({error}): look at another alert"
+            ) from error
+        (again,) = self.judge([self.situation])
+        if again.score != alert.score or again.level is None:
+            raise RescoringError(
+                f"With the rules and settings of now, this alert scores {again.score:.4f} and not {alert.score:.4f}: "
+                "start again with those that raised it"
+            )
+
+    def judge(self, situations: Sequence[Situation]) -> list[Verdict]:
+        """What becomes of each situation, in order; none knows of another."""
+        observations = [_state(self._detectors, each).observe(each.event) for each in situations]
+        matrix = np.array([observation.features for observation in observations], dtype=np.float64)
+        scores: list[float] = self._calibration.apply(self._detectors.model.score(matrix).raw).tolist()
+        return [
+            judge(
+                Evidence(situation.event, observation, situation.location, score),
+                self._detectors.rules,
+                self._detectors.thresholds,
+            )
+            for situation, observation, score in zip(situations, observations, scores, strict=True)
+        ]
+
+
+def _situation(alert: Alert, packed: str) -> Situation:
+    """
+    Raises:
+        ValueError: ``packed`` does not hold what ``rescoring_of`` packs.
+    """
+    try:
+        *numbers, latitude, longitude, small_amounts, places_unreliable, late = _LAYOUT.unpack(
+            b64decode(packed, validate=True)
+        )
+    except (struct.error, Base64Error) as error:
+        raise ValueError("it is of another length or damaged") from error
+    if max(alert.velocity, small_amounts) > MOST_IN_WINDOW:
+        raise ValueError(f"there are more than {MOST_IN_WINDOW:,} transactions in a window")
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError("a number in it is not finite")
+    profiles: list[array[float]] = []
+    for size in _PROFILES:
+        profiles.append(array("d", numbers[:size]))
+        del numbers[:size]
+    card, merchant, category, overall = profiles
+    located = math.isfinite(latitude) and math.isfinite(longitude)
+    event = Event(
+        alert.card_id,
+        int(alert.amount.scaleb(2)) / 100.0,
+        to_microseconds(alert.event_time),
+        latitude if located else None,
+        longitude if located else None,
+        alert.merchant_category not in CARD_NOT_PRESENT,
+        alert.merchant_id,
+        alert.merchant_category,
+    )
+    memory = Memory(card, merchant, category, overall, small_amounts, places_unreliable)
+    return Situation(event, alert.location, alert.velocity, late, memory)
+
+
+def _state(detectors: Detectors, situation: Situation) -> FeatureState:
+    """A memory that is what the engine's was before the event, as far as the event can tell."""
+    event, memory = situation.event, situation.memory
+    state = detectors.new_state()
+    state.cards[event.card_id] = memory.card[:]
+    if event.merchant is not None:
+        state.merchants[event.merchant] = memory.merchant[:]
+    if event.category is not None:
+        state.categories[event.category] = memory.category[:]
+    state.overall = memory.overall[:]
+    if memory.places_unreliable:
+        state.hops, state.impossible_share = HOPS_TO_JUDGE, 1.0
+    state.watermark = event.time + ALLOWED_LATENESS_US + 1 if situation.late else event.time
+    # How many there were in a window is all that counts; when, within it, does not.
+    for window, count in ((state.velocity, situation.velocity - 1), (state.small_amounts, memory.small_amounts)):
+        if count > 0:
+            window.restore({event.card_id: [event.time] * count})
+    return state
