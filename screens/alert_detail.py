@@ -22,6 +22,7 @@ from screens.tones import ALERT_STATUS_TONES, CASE_STATUS_TONES, Tone, level_lab
 from screens.widgets.columns import Cell, Column
 from screens.widgets.panel import Block, Panel, facts, line, lines
 from screens.widgets.record_list import RecordList
+from screens.widgets.what_if import WhatIf
 from screens.workbench import Workbench
 
 LAST_TRANSACTIONS = 50
@@ -59,6 +60,7 @@ class AlertDetailScreen(DataScreen[int]):
         self._transactions = RecordList(
             TRANSACTION_COLUMNS, lambda each: each.seq, selectable=False, id="alert-transactions"
         )
+        self._what_if = WhatIf(self.workbench, id="alert-what-if")
         yield Block(id="alert-title", classes="title")
         yield Block(id="alert-summary")
         with VerticalScroll(id="alert-body"):
@@ -72,6 +74,7 @@ class AlertDetailScreen(DataScreen[int]):
                 with Vertical(classes="why"):
                     yield Static("What the model found", classes="section")
                     yield self._contributions
+            yield self._what_if
             yield Block(id="alert-transactions-title", classes="section")
             yield self._transactions
 
@@ -103,8 +106,14 @@ class AlertDetailScreen(DataScreen[int]):
 
     def action_step(self, lines: int) -> None:
         self._alert_id = self._alert_ids[self._position + lines]
+        self._what_if.forget()
         self.reload()
         self.query_one("#alert-body").scroll_home(animate=False)
+
+    def action_what_if(self) -> None:
+        if self._alert is not None:
+            self._what_if.ask(self._alert)
+            self.call_after_refresh(self._what_if.scroll_visible, animate=False)
 
     def action_case(self) -> None:
         if self._alert is not None and self._alert.case_id is not None:

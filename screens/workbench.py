@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from engine.messages import EngineSnapshot, EngineState
+from engine.rescoring import Detectors
 
 
 class Standing(StrEnum):
@@ -27,6 +28,8 @@ class Workbench:
     reader: sqlite3.Connection
     clock: Callable[[], datetime]
     standing: Standing
+    detectors: Callable[[], Detectors] | None = None
+    """Loads what judges transactions now; it may take a while, and raises a SentinelError. None: there is nothing."""
     engine: EngineSnapshot | None = None
     dropped_snapshots: int = 0
     critical_unreviewed: int = 0

@@ -19,6 +19,7 @@ from data.errors import StoreError
 from data.queries.alerts import unreviewed_critical_total
 from data.store import Store
 from engine.messages import SnapshotQueue
+from engine.rescoring import Detectors
 from screens import actions, themes
 from screens.alert_detail import AlertDetailScreen
 from screens.alerts import AlertsScreen
@@ -53,6 +54,8 @@ _SCREENS: dict[str, Callable[[Workbench], Screen[None]]] = {
 class SentinelApp(App[None]):
     """The workbench on one store. Without ``snapshots``, its own process runs no engine.
 
+    With ``detectors``, which loads what judges transactions, alerts can be scored again under other assumptions.
+
     With an ``analyst``, the theme is the one that the analyst chose last, and a choice is remembered.
 
     It opens one reader connection, and closes it when it ends.
@@ -74,11 +77,12 @@ class SentinelApp(App[None]):
         clock: Callable[[], datetime],
         standing: Standing = Standing.OWNER,
         analyst: AnalystWriter | None = None,
+        detectors: Callable[[], Detectors] | None = None,
     ) -> None:
         super().__init__()
         self._analyst = analyst
         self._snapshots = snapshots
-        self._workbench = Workbench(store.reader(), clock, standing)
+        self._workbench = Workbench(store.reader(), clock, standing, detectors)
         self._data_version = 0
         self._ticks = 0
         self._quit_asked = False

@@ -6,12 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from data.engine_writes import EngineWriter
-from data.errors import ModelOutdatedError, SentinelError
+from data.errors import ModelError, ModelOutdatedError, SentinelError
 from data.models import Rule, RuleType
 from data.queries import recovery
 from data.store import Store
@@ -26,6 +28,7 @@ from engine.model import AnomalyModel
 from engine.pipeline import Clocks, Pipeline, RunTotals, recover
 from engine.ranker import Ranker
 from engine.records import Source
+from engine.rescoring import Detectors
 from engine.rules import RuleSet
 from engine.scorer import Scorer
 from engine.scoring import Thresholds
@@ -202,6 +205,24 @@ def _load(path: Path, settings: Settings) -> AnomalyModel | None:
 def new_scorer(settings: Settings, rules: tuple[Rule, ...], reader: EventReader, model: AnomalyModel) -> Scorer:
     """The detectors as the settings and the rules want them, around an empty memory."""
     return Scorer(_new_state(settings, rules), reader, model, RuleSet(rules), thresholds_of(settings))
+
+
+def load_detectors(store: Store, settings: Settings) -> Detectors:
+    """What judges the transactions of a store now: its rules, the settings, and the model, which is never trained here.
+
+    Raises:
+        ModelError: there is no model, or it cannot serve.
+        StoreError: the store cannot be read.
+    """
+    with closing(store.reader()) as reader:
+        rules = recovery.rules(reader)
+    path = model_path(settings, store.path)
+    model = AnomalyModel.load_if_present(path, FEATURE_NAMES)
+    if model is None:
+        raise ModelError(
+            f"There is no model file {str(path)!r}: set MODEL_PATH to the one that scored here, and start again"
+        )
+    return Detectors(model, RuleSet(rules), thresholds_of(settings), partial(_new_state, settings, rules))
 
 
 def thresholds_of(settings: Settings) -> Thresholds:

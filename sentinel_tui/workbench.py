@@ -5,6 +5,7 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -18,7 +19,7 @@ from engine.generator import LIVE, GeneratorConfig, GeneratorSource
 from engine.messages import SnapshotQueue
 from screens.workbench import Standing
 from sentinel_tui.app import SentinelApp
-from sentinel_tui.runtime import SYSTEM_CLOCKS, EngineRun, Job
+from sentinel_tui.runtime import SYSTEM_CLOCKS, EngineRun, Job, load_detectors
 from sentinel_tui.settings import Settings
 
 CARDS_PER_RATE = 2_000
@@ -38,13 +39,14 @@ def open_workbench(store: Store, settings: Settings, seed: int, rate: float) -> 
     analyst = AnalystWriter(store, getpass.getuser())
     analyst.sign_in(SYSTEM_CLOCKS.now())
     standing = _standing(store)
+    detectors = partial(load_detectors, store, settings)
     if standing is not Standing.OWNER:
-        _run_until_quit(SentinelApp(store, None, SYSTEM_CLOCKS.now, standing, analyst))
+        _run_until_quit(SentinelApp(store, None, SYSTEM_CLOCKS.now, standing, analyst, detectors))
         return
     snapshots = SnapshotQueue()
     run = EngineRun(store, settings, SYSTEM_CLOCKS, snapshots)
     thread = threading.Thread(target=_work(run, _generator_job(settings, seed, rate)), name="engine", daemon=True)
-    app = SentinelApp(store, snapshots, SYSTEM_CLOCKS.now, standing, analyst)
+    app = SentinelApp(store, snapshots, SYSTEM_CLOCKS.now, standing, analyst, detectors)
     thread.start()
     try:
         _run_until_quit(app)
