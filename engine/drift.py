@@ -26,10 +26,10 @@ FEWEST_DAYS: Final = 2
 """UTC days that are judged together, the latest included: less is a part of a day, and mornings are no evenings."""
 RATE_TOLERANCE: Final = 3.0
 """How many times more or fewer than the target share may alert, the interval considered, before it is an alarm."""
-NAMED_SIGNALS: Final = 3
 LOOK_EVERY: Final = 5_000
 """Transactions between two looks for an alarm: each takes a millisecond or two."""
-WHAT_TO_DO: Final = "see Model (6), and if it is here to stay, delete the model file and start again to recalibrate"
+WHAT_TO_DO: Final = "to calibrate anew, delete the model file and start again"
+"""Another model starts the watch anew, and its scores are calibrated on the traffic of then."""
 
 
 def _same(value: float) -> float:
@@ -145,13 +145,12 @@ class Drift:
             return None
         if has_drifted([each.level for each in self.features], [each.level for each in self.scores]):
             moved = [each for each in (*self.scores, *self.features) if each.level is DriftLevel.DRIFTED]
-            names = ", ".join(each.title for each in moved[:NAMED_SIGNALS])
-            more = f" and {len(moved) - NAMED_SIGNALS} more" if len(moved) > NAMED_SIGNALS else ""
-            have = "have" if len(moved) > 1 else "has"
-            return f"{names}{more} {have} drifted from what the scores are calibrated on"
+            if len(moved) == 1:
+                return f"{moved[0].title} has drifted"
+            return f"{moved[0].title} and {len(moved) - 1} more have drifted"
         rate = self.alert_rate
         if rate.level is DriftLevel.DRIFTED:
-            return f"the model alerts on {rate.share:.2%} of transactions, {rate.ratio:.1f} times its target share"
+            return f"the model alerts on {100 * rate.share:.2f} % of transactions, {rate.ratio:.1f} times its target"
         return None
 
 
@@ -181,7 +180,7 @@ class DriftAlarm:
         """Judge what is stored."""
         drift = read_drift(self._reader)
         alarm = None if drift is None else drift.alarm
-        self.notice = None if alarm is None else f"Drift: {alarm}; {WHAT_TO_DO}"
+        self.notice = None if alarm is None else f"Drift: {alarm}; see Model (6); {WHAT_TO_DO}"
 
 
 def read_drift(reader: sqlite3.Connection) -> Drift | None:

@@ -10,6 +10,7 @@ MODES: tuple[tuple[str, str, str], ...] = (
     ("cases", "Cases", "Investigations, the soonest due first"),
     ("analytics", "Analytics", "Trends, categories, reasons, rules, latency"),
     ("customers", "Customers", "Cards by risk, and the profile of each"),
+    ("model", "Model", "What scores, and how far traffic has moved from what it was calibrated on"),
 )
 """Name, title and purpose of the top-level screens, in the order of their keys."""
 

@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from data.models import AlertStatus, CasePriority, CaseStatus, RiskLevel
+from engine.psi import DriftLevel
 
 
 class Tone(StrEnum):
@@ -49,6 +50,21 @@ CASE_STATUS_TONES = {
 }
 
 
+DRIFT_TONES = {
+    DriftLevel.UNKNOWN: Tone.MUTED,
+    DriftLevel.STABLE: Tone.GOOD,
+    DriftLevel.SHIFTING: Tone.MEDIUM,
+    DriftLevel.DRIFTED: Tone.CRITICAL,
+}
+
+DRIFT_GLYPHS = {
+    DriftLevel.UNKNOWN: "·",
+    DriftLevel.STABLE: "○",
+    DriftLevel.SHIFTING: "◐",
+    DriftLevel.DRIFTED: "●",
+}
+
+
 def level_label(level: RiskLevel | None) -> str:
     """Glyph and word of a level; the glyph's height alone tells the order."""
     return "–" if level is None else f"{LEVEL_GLYPHS[level]} {level.value}"
@@ -57,6 +73,11 @@ def level_label(level: RiskLevel | None) -> str:
 def level_tone(level: RiskLevel | None) -> Tone:
     """The tone of a level; muted for no alert."""
     return Tone.MUTED if level is None else LEVEL_TONES[level]
+
+
+def drift_label(level: DriftLevel) -> str:
+    """Glyph and word of a level of drift; the glyph fills as it grows."""
+    return f"{DRIFT_GLYPHS[level]} {level.value}"
 
 
 def words(value: StrEnum) -> str:

@@ -1,4 +1,4 @@
-"""The app shell: the five screens as modes, the way from one to another, and the timer that feeds them."""
+"""The app shell: the top-level screens as modes, the way from one to another, and the timer that feeds them."""
 
 import logging
 import sqlite3
@@ -30,6 +30,7 @@ from screens.cases import CasesScreen
 from screens.customers import CustomersScreen
 from screens.dashboard import DashboardScreen
 from screens.help import HelpScreen
+from screens.model import ModelScreen
 from screens.palette import ActionProvider, ThemeProvider
 from screens.profile import ProfileScreen
 from screens.routes import OpenAlert, OpenCase, OpenCustomer
@@ -48,6 +49,7 @@ _SCREENS: dict[str, Callable[[Workbench], Screen[None]]] = {
     "cases": CasesScreen,
     "analytics": AnalyticsScreen,
     "customers": CustomersScreen,
+    "model": ModelScreen,
 }
 
 
@@ -127,7 +129,7 @@ class SentinelApp(App[None]):
         self.push_screen(ProfileScreen(self._workbench, message.card_id))
 
     def action_show_screen(self, name: str) -> None:
-        """Switch to one of the five screens, as it was left."""
+        """Switch to one of the top-level screens, as it was left."""
         self.switch_mode(name)
 
     def action_help(self) -> None:

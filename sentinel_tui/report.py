@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from data.drift import Window
 from data.models import RiskLevel
 from data.queries.report import (
     AlertTotals,
@@ -21,7 +22,9 @@ from data.queries.report import (
     label_figures,
     source_totals,
 )
+from engine.drift import WHAT_TO_DO, Drift, read_drift
 from engine.pipeline import RunTotals
+from engine.site_calibration import SITE_ROWS
 from screens.safe import clean
 
 TOP_REASONS = 8
@@ -36,6 +39,7 @@ class Report:
     totals: SourceTotals
     alerts: AlertTotals
     labels: LabelFigures
+    drift: Drift | None
     run: RunTotals
     database: Path
 
@@ -56,6 +60,7 @@ def read_report(
         totals=totals,
         alerts=alert_totals(reader, source, partition),
         labels=label_figures(reader, source, partition),
+        drift=read_drift(reader),
         run=run,
         database=database,
     )
@@ -80,6 +85,7 @@ def as_json(report: Report) -> str:
                 "precision": _rounded(labels.precision, 6),
                 "recall": _rounded(labels.recall, 6),
             },
+            "drift": None if report.drift is None else _drift_values(report.drift),
             "throughput_per_s": _rounded(report.throughput, 1),
             "latency_ms": {"p50": _rounded(p50, 3), "p95": _rounded(p95, 3), "p99": _rounded(p99, 3)},
             "alerts_digest": report.alerts.digest,
@@ -109,6 +115,8 @@ def print_report(report: Report, console: Console) -> None:
                 "so travel and distance were left out of scoring."
             )
         )
+    if report.drift is not None:
+        console.print(Text(_drift_line(report.drift)))
     console.print(Text(f"alerts digest {report.alerts.digest}"))
     # Unwrapped, so that the command can be copied whole.
     console.print(Text(f"open it with: sentinel-tui --database {shlex.quote(str(report.database))}"), soft_wrap=True)
@@ -171,6 +179,38 @@ def _labels(labels: LabelFigures) -> Table:
         Text(_ratio(labels.precision)),
     )
     return table
+
+
+def _drift_values(drift: Drift) -> dict[str, object]:
+    rate = drift.alert_rate
+    return {
+        "level": drift.level.value.replace(" ", "_"),
+        "alarm": drift.alarm,
+        "reference": drift.window.value,
+        "decided": drift.is_decided,
+        "transactions": drift.transactions,
+        "from": f"{drift.since:%Y-%m-%d}",
+        "to": f"{drift.until:%Y-%m-%d}",
+        "scores": {each.name: _rounded(each.index, 4) for each in drift.scores},
+        "features": {each.name: _rounded(each.index, 4) for each in drift.features},
+        "alert_rate": {
+            "share": _rounded(rate.share, 6),
+            "target": _rounded(rate.target, 6),
+            "ratio": _rounded(rate.ratio, 3),
+            "ratio_interval": [_rounded(end, 3) for end in rate.ratio_interval],
+        },
+    }
+
+
+def _drift_line(drift: Drift) -> str:
+    if drift.alarm is not None:
+        return f"! Drift: {drift.alarm}; {WHAT_TO_DO}"
+    if not drift.is_decided:
+        seen = f"{_count(drift.watched)} of the {_count(SITE_ROWS)} transactions"
+        return f"drift: {seen} seen by which it is decided what to compare with"
+    against = "the training window" if drift.window is Window.TRAINING else "this site's first traffic"
+    largest = max((*drift.scores, *drift.features), key=lambda each: each.index)
+    return f"drift against {against}: {drift.level.value}; largest PSI {largest.index:.2f}, {largest.title}"
 
 
 def _count(value: int) -> str:

@@ -13,7 +13,7 @@ from screens.workbench import Workbench
 
 
 class Masthead(Static):
-    """The five screens with their keys, the one on show marked, and the count of unreviewed critical alerts."""
+    """The top-level screens with their keys, the one on show marked, and the count of unreviewed critical alerts."""
 
     def __init__(self, workbench: Workbench, mode: str) -> None:
         super().__init__()
@@ -30,15 +30,23 @@ class Masthead(Static):
         if state == self._shown or not self.size.width:
             return
         self._shown = state
-        tabs = Content(" ").join([self._tab(key, name, title) for key, (name, title, _) in enumerate(MODES, start=1)])
         badge = self._badge(state[0])
+        tabs = self._tabs(" ")
+        if tabs.cell_length + badge.cell_length >= self.size.width:
+            tabs = self._tabs("")
         space = max(1, self.size.width - tabs.cell_length - badge.cell_length)
         self.update(Content.assemble(tabs, " " * space, badge))
 
-    def _tab(self, key: int, name: str, title: str) -> Content:
+    def _tabs(self, margin: str) -> Content:
+        """The screens side by side, each with a margin on both sides."""
+        return Content(" ").join(
+            [self._tab(f"{margin}{key} {title}{margin}", name) for key, (name, title, _) in enumerate(MODES, start=1)]
+        )
+
+    def _tab(self, label: str, name: str) -> Content:
         if name == self._mode:
-            return Content.styled(f" {key} {title} ", "bold $background on $primary")
-        return Content.from_markup(f"[@click=app.show_screen('{name}')] {key} {title} [/]")
+            return Content.styled(label, "bold $background on $primary")
+        return Content.from_markup(f"[@click=app.show_screen('{name}')]{label}[/]")
 
     def _badge(self, critical: int) -> Content:
         glyph = LEVEL_GLYPHS[RiskLevel.CRITICAL]

@@ -8,7 +8,8 @@ import pytest
 
 from data.store import Store
 
-from .worlds import World, fill, fill_with_hostile_text
+from .drift_world import card, count_days, label_alerts
+from .worlds import HOSTILE, World, fill, fill_with_hostile_text
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +41,8 @@ def filled_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Two weeks of traffic, to be read only."""
     world = World(tmp_path_factory.mktemp("filled") / "sentinel.db")
     fill(world)
+    count_days(world.store, (95, 0, 70, 0, 85, 0, 0, 60))
+    label_alerts(world.store, 57)
     world.close()
     return world.store
 
@@ -49,6 +52,7 @@ def hostile_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Every hostile string in every text column, to be read only."""
     world = World(tmp_path_factory.mktemp("hostile") / "sentinel.db")
     fill_with_hostile_text(world)
+    count_days(world.store, (40,) * len(HOSTILE), names=HOSTILE, serving=card(source=HOSTILE[2]))
     world.close()
     return world.store
 

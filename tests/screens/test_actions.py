@@ -12,6 +12,7 @@ from screens.cases import CasesScreen
 from screens.customers import CustomersScreen
 from screens.dashboard import DashboardScreen
 from screens.help import HelpScreen
+from screens.model import ModelScreen
 from screens.profile import ProfileScreen
 from screens.widgets.record_list import RecordList
 from sentinel_tui.app import SentinelApp
@@ -25,6 +26,7 @@ SCREENS = (
     CustomersScreen,
     DashboardScreen,
     HelpScreen,
+    ModelScreen,
     ProfileScreen,
 )
 REGISTRY: tuple[Action, ...] = tuple(

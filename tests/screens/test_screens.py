@@ -22,6 +22,7 @@ ROUTES = {
     "analytics": ("4",),
     "customers": ("5",),
     "profile": ("5", "enter"),
+    "model": ("6",),
 }
 
 
@@ -44,7 +45,7 @@ async def test_every_key_in_the_footer_does_something(filled_store: Store, route
         assert {"question_mark", "ctrl+p", "q"} <= {binding.key for binding in shown}
         # Every screen has the app's own keys; quitting and the number keys have tests of their own.
         for binding in reversed(shown):
-            if binding.key in "q12345" or (binding.key in {"question_mark", "ctrl+p"} and route != "dashboard"):
+            if binding.key in "q123456" or (binding.key in {"question_mark", "ctrl+p"} and route != "dashboard"):
                 continue
             await go_to(pilot, route)
             before = fingerprint(app)
@@ -52,7 +53,7 @@ async def test_every_key_in_the_footer_does_something(filled_store: Store, route
             assert fingerprint(app) != before, f"{binding.key} does nothing on {route}"
 
 
-async def test_the_number_keys_show_the_five_screens(filled_store: Store) -> None:
+async def test_the_number_keys_show_the_top_level_screens(filled_store: Store) -> None:
     async with piloted(filled_store) as (app, pilot):
         for key, mode in enumerate(MODES, start=1):
             await press(pilot, str(key))
@@ -98,7 +99,7 @@ async def test_the_dashboard_follows_the_data_and_the_engine(world: World) -> No
 
 async def test_every_screen_shows_the_unreviewed_critical_alerts(world: World) -> None:
     async with piloted(world.store) as (app, pilot):
-        for key in "12345":
+        for key in "123456":
             await press(pilot, key)
             assert "█ 11 critical" in screen_text(app).splitlines()[0]
         world.execute("UPDATE alerts SET status = 'resolved' WHERE level_rank = 4")
@@ -120,7 +121,7 @@ async def test_a_database_that_cannot_be_read_is_a_message_and_no_crash(world: W
 async def test_an_engine_failure_is_told_on_every_screen(filled_store: Store) -> None:
     failed = running(state=EngineState.FAILED, error="topic [payments] is gone: check KAFKA_TOPIC")
     async with piloted(filled_store, snapshot=failed) as (app, pilot):
-        for key in "12345":
+        for key in "123456":
             await press(pilot, key)
             assert "The engine has stopped: topic [payments] is gone: check KAFKA_TOPIC" in screen_text(app)
 

@@ -33,6 +33,7 @@ WALK = (
     ("analytics", ("4",)),
     ("customers", ("5",)),
     ("customer profile", ("enter",)),
+    ("model", ("6",)),
 )
 """The screens in the order in which they are visited, each with the keys that lead on to it."""
 
@@ -128,6 +129,12 @@ def test_analytics(look: Look, scenario: str) -> None:
 def test_customers(look: Look, scenario: str) -> None:
     """The search field, the honest count, the riskiest card first."""
     assert look("customers", scenario)
+
+
+@pytest.mark.parametrize("scenario", FILLED + EMPTY)
+def test_model(look: Look, scenario: str) -> None:
+    """How far traffic has moved in one sentence, figures, the model's card, features and scores by PSI."""
+    assert look("model", scenario)
 
 
 @pytest.mark.parametrize("scenario", FILLED)

@@ -22,7 +22,7 @@ from sentinel_tui.app import SentinelApp
 NOW = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
 SOURCE = "generator:7"
 SIZES = ((80, 24), (120, 40), (200, 60))
-MODES = ("dashboard", "alerts", "cases", "analytics", "customers")
+MODES = ("dashboard", "alerts", "cases", "analytics", "customers", "model")
 LEVELS = (None, *RiskLevel)
 
 _CATEGORIES = ("grocery", "fuel", "electronics", "restaurant", "travel", "online", "clothing", "pharmacy", "other")
