@@ -131,6 +131,7 @@ class Pipeline:
                     self._publish(EngineState.RUNNING)
         finally:
             self._save_checkpoint()
+        self._drift.look()
         self._publish(EngineState.FINISHED, force=True)
         return self._totals()
 

@@ -39,6 +39,8 @@ TABLES = (
     "rollup_reason",
     "case_numbers",
     "engine_checkpoint",
+    "drift_references",
+    "drift_days",
 )
 
 
