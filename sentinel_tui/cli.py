@@ -204,6 +204,7 @@ def backtest(
 
 
 app.command()(learning_commands.label)
+app.add_typer(learning_commands.models_app)
 
 
 @app.command()

@@ -1,12 +1,16 @@
 """The commands by which the engine learns: labels in, models trained, compared, promoted and rolled back."""
 
+import sys
 import threading
+from contextlib import closing
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from data.errors import SettingError
 from data.label_writes import LabelWriter
+from data.model_registry import ModelRegistry, holders, models
 from engine.backtest_plan import parse_delay
 from engine.label_file import label_columns, open_labels
 from engine.messages import EngineSnapshot, EngineState, SnapshotQueue
@@ -22,6 +26,16 @@ from sentinel_tui.command_options import (
 )
 from sentinel_tui.headless import Interrupted, run_with_progress
 from sentinel_tui.label_run import LabelRun, labels_as_json, print_labels
+from sentinel_tui.model_report import (
+    UNSUPERVISED,
+    models_as_json,
+    print_models,
+    print_shadow,
+    print_training,
+    shadow_as_json,
+    training_as_json,
+)
+from sentinel_tui.model_run import Trained, compare_in_shadow, train_model
 from sentinel_tui.runtime import SYSTEM_CLOCKS, StoppedError
 from sentinel_tui.settings import load_settings
 
@@ -71,3 +85,110 @@ def label(
         print(labels_as_json(outcome))
     else:
         print_labels(outcome, Console())
+
+
+models_app = typer.Typer(
+    name="model",
+    help="Models that learn from labels: list, train, compare, promote, roll back.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@models_app.command("list")
+def list_models(
+    as_json_object: JsonOption = False, database: DatabaseOption = None, overrides: SetOption = None
+) -> None:
+    """Show all models, their data, their trials, and which of them decides or competes."""
+    store = existing_store(load_settings(flags(overrides)).values, database)
+    with closing(store.reader()) as reader:
+        found, held = models(reader), holders(reader)
+    if as_json_object:
+        print(models_as_json(found, held))
+    else:
+        print_models(found, held, Console())
+
+
+@models_app.command()
+def train(as_json_object: JsonOption = False, database: DatabaseOption = None, overrides: SetOption = None) -> None:
+    """Train a model on all labels, try it on the latest days, and let it compete as challenger."""
+    settings = load_settings(flags(overrides)).values
+    store = existing_store(settings, database)
+    actor = analyst(store)
+    log_to_file(settings)
+    snapshots = SnapshotQueue()
+    stopping = threading.Event()
+
+    def progress(share: float) -> None:
+        if stopping.is_set():
+            raise StoppedError
+        snapshots.put(EngineSnapshot(EngineState.TRAINING, "labels", fraction_done=share))
+
+    def work() -> Trained:
+        return train_model(store, settings, actor, SYSTEM_CLOCKS.now(), progress)
+
+    try:
+        trained = run_with_progress(unless_stopped(work), stopping.set, snapshots)
+    except Interrupted:
+        raise Interrupted("stopped; no model was entered") from None
+    if as_json_object:
+        print(training_as_json(trained))
+    else:
+        print_training(trained, Console())
+
+
+@models_app.command()
+def compare(as_json_object: JsonOption = False, database: DatabaseOption = None, overrides: SetOption = None) -> None:
+    """Compare champion and challenger on the transactions that both have scored."""
+    settings = load_settings(flags(overrides)).values
+    shadow = compare_in_shadow(existing_store(settings, database), settings)
+    if as_json_object:
+        print(shadow_as_json(shadow))
+    else:
+        print_shadow(shadow, Console())
+
+
+YesOption = Annotated[bool, typer.Option("--yes", help="Do it without asking.")]
+
+
+@models_app.command()
+def promote(
+    version: Annotated[
+        str | None, typer.Argument(metavar="[VERSION]", help="Which model; without it, the challenger.")
+    ] = None,
+    yes: YesOption = False,
+    database: DatabaseOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Let a model decide from the engine's next batch on."""
+    store = existing_store(load_settings(flags(overrides)).values, database)
+    with closing(store.reader()) as reader:
+        held = holders(reader)
+    chosen = version or (None if held.challenger is None else held.challenger.version)
+    if chosen is not None and not yes:
+        now = UNSUPERVISED if held.champion is None else held.champion.version
+        _confirm(f"Let {chosen} decide, in the place of {now}?")
+    registry = ModelRegistry(store, analyst(store))
+    print(f"{registry.promote(version, SYSTEM_CLOCKS.now())} decides from the engine's next batch on")
+
+
+@models_app.command()
+def rollback(yes: YesOption = False, database: DatabaseOption = None, overrides: SetOption = None) -> None:
+    """Let that model decide again which did before the present champion; the anomaly model alone at the last."""
+    store = existing_store(load_settings(flags(overrides)).values, database)
+    with closing(store.reader()) as reader:
+        champion = holders(reader).champion
+    if champion is not None and not yes:
+        _confirm(f"Take the decision from {champion.version}, and give it back to who had it before?")
+    registry = ModelRegistry(store, analyst(store))
+    print(f"{registry.rollback(SYSTEM_CLOCKS.now())} decides from the engine's next batch on")
+
+
+def _confirm(question: str) -> None:
+    """
+    Raises:
+        SettingError: there is nobody to ask.
+    """
+    if not sys.stdin.isatty():
+        raise SettingError(f"{question} There is no terminal to answer on: add --yes")
+    typer.confirm(question, abort=True)

@@ -187,7 +187,7 @@ def load_or_train(
     if model is not None:
         return model
     log.info("training a model into %s", path)
-    model = train_on_simulated_traffic(_new_state(settings, rules), gazetteer, now, progress)
+    model = train_on_simulated_traffic(new_state(settings, rules), gazetteer, now, progress)
     model.save(path)
     return model
 
@@ -204,7 +204,7 @@ def _load(path: Path, settings: Settings) -> AnomalyModel | None:
 
 def new_scorer(settings: Settings, rules: tuple[Rule, ...], reader: EventReader, model: AnomalyModel) -> Scorer:
     """The detectors as the settings and the rules want them, around an empty memory."""
-    return Scorer(_new_state(settings, rules), reader, model, RuleSet(rules), thresholds_of(settings))
+    return Scorer(new_state(settings, rules), reader, model, RuleSet(rules), thresholds_of(settings))
 
 
 def load_detectors(store: Store, settings: Settings) -> Detectors:
@@ -222,7 +222,7 @@ def load_detectors(store: Store, settings: Settings) -> Detectors:
         raise ModelError(
             f"There is no model file {str(path)!r}: set MODEL_PATH to the one that scored here, and start again"
         )
-    return Detectors(model, RuleSet(rules), thresholds_of(settings), partial(_new_state, settings, rules))
+    return Detectors(model, RuleSet(rules), thresholds_of(settings), partial(new_state, settings, rules))
 
 
 def thresholds_of(settings: Settings) -> Thresholds:
@@ -230,7 +230,7 @@ def thresholds_of(settings: Settings) -> Thresholds:
     return Thresholds(settings.FRAUD_SCORE_THRESHOLD, settings.VELOCITY_THRESHOLD, settings.VELOCITY_WINDOW_SECONDS)
 
 
-def _new_state(settings: Settings, rules: tuple[Rule, ...]) -> FeatureState:
+def new_state(settings: Settings, rules: tuple[Rule, ...]) -> FeatureState:
     testing = next((rule for rule in rules if rule.type is RuleType.CARD_TESTING), None)
     small_amount = DEFAULT_SMALL_AMOUNT if testing is None else float(testing.parameter or DEFAULT_SMALL_AMOUNT)
     window_s = DEFAULT_SMALL_AMOUNT_WINDOW_S if testing is None else testing.window_seconds

@@ -1,0 +1,172 @@
+"""Models for people and for programs: which there are, what a training found, how champion and challenger compare."""
+
+from typing import Final
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from data.model_registry import RegisteredModel, RoleHolders
+from data.timestamps import from_microseconds
+from engine.comparison import Comparison, SideFigures
+from engine.ranker import RankerCard
+from sentinel_tui.model_run import ShadowComparison, Trained, trial_of
+
+FIGURES: Final = (
+    ("auc_roc", "AUC ROC"),
+    ("average_precision", "average precision"),
+    ("card_precision_at_100", "card precision@100"),
+    ("precision_at_budget", "precision at 100 a day"),
+    ("recall_at_budget", "recall at 100 a day"),
+    ("value_caught", "share of money caught"),
+    ("alerts_per_day", "alerts a day"),
+    ("calibration_error", "calibration error"),
+    ("brier", "Brier score"),
+)
+UNSUPERVISED: Final = "anomaly model"
+
+
+def models_as_json(models: tuple[RegisteredModel, ...], held: RoleHolders) -> str:
+    """All models with their cards, figures and roles, as one JSON object."""
+    value = {
+        "champion": None if held.champion is None else held.champion.version,
+        "challenger": None if held.challenger is None else held.challenger.version,
+        "models": [
+            {
+                "version": model.version,
+                "role": role_of(model, held),
+                "trained_at": model.trained_at.isoformat(),
+                "trained_by": model.trained_by,
+                "file": model.file,
+                "card": orjson.loads(model.card),
+                "trial": orjson.loads(model.figures) or None,
+            }
+            for model in models
+        ],
+    }
+    return orjson.dumps(value).decode()
+
+
+def print_models(models: tuple[RegisteredModel, ...], held: RoleHolders, console: Console) -> None:
+    """All models in a table, the newest first."""
+    if not models:
+        console.print(
+            "No model has been trained on labels yet: the anomaly model decides alone.\n"
+            "Settle alerts, or import chargebacks with `sentinel-tui label FILE`; then `sentinel-tui model train`."
+        )
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("version", "role", "trained", "by", "data", "rows", "frauds", "AP", "AUC"):
+        table.add_column(column, justify="right" if column in ("rows", "frauds", "AP", "AUC") else "left")
+    for model in models:
+        card = RankerCard.model_validate_json(model.card)
+        trial = trial_of(model)
+        table.add_row(
+            model.version,
+            role_of(model, held) or "",
+            f"{model.trained_at:%Y-%m-%d %H:%M}",
+            Text(model.trained_by),
+            f"{card.data_from:%Y-%m-%d}..{card.data_to:%Y-%m-%d}",
+            f"{card.training_rows:,}",
+            f"{card.training_frauds:,}",
+            shown(None if trial is None else trial.challenger.average_precision),
+            shown(None if trial is None else trial.challenger.auc_roc),
+        )
+    console.print(table)
+    if held.champion is None:
+        console.print("The anomaly model decides; nothing has been promoted.")
+
+
+def role_of(model: RegisteredModel, held: RoleHolders) -> str | None:
+    """The role that a model holds, None for none."""
+    versions = {None if each is None else each.version: role for role, each in held._asdict().items()}
+    return versions.get(model.version)
+
+
+def training_as_json(trained: Trained) -> str:
+    """What a training came to, as one JSON object."""
+    trial = trained.training.trial
+    value = {
+        "version": trained.version,
+        "rows": trained.rows,
+        "frauds": trained.frauds,
+        "unknown": trained.unknown,
+        "trial": None if trial is None else trial.model_dump(mode="json"),
+        "untried": trained.training.untried,
+    }
+    return orjson.dumps(value).decode()
+
+
+def print_training(trained: Trained, console: Console) -> None:
+    """What a training came to, and what to do next."""
+    console.print(
+        f"{trained.version} learnt from {trained.rows:,} transactions, {trained.frauds:,} of them fraud; "
+        f"the outcome of {trained.unknown:,} more is not known yet."
+    )
+    trial = trained.training.trial
+    if trial is None:
+        console.print(Text(f"There was no trial: {trained.training.untried}."))
+    else:
+        console.print("\nA trial on the latest days, by a model that did not see them:")
+        print_comparison(trial, "decided then", trained.version, console)
+    console.print(
+        "\nIt competes as challenger from the engine's next batch on: `sentinel-tui model compare` shows how it does, "
+        "`sentinel-tui model promote` lets it decide."
+    )
+
+
+def shadow_as_json(shadow: ShadowComparison) -> str:
+    """How champion and challenger compare, as one JSON object."""
+    value = {
+        "champion": shadow.champion,
+        "challenger": shadow.challenger,
+        "scored": shadow.scored,
+        "unknown": shadow.unknown,
+        "comparison": None if shadow.comparison is None else shadow.comparison.model_dump(mode="json"),
+    }
+    return orjson.dumps(value).decode()
+
+
+def print_shadow(shadow: ShadowComparison, console: Console) -> None:
+    """How champion and challenger compare."""
+    champion = shadow.champion or UNSUPERVISED
+    console.print(
+        f"{champion} decides, {shadow.challenger} competes: {shadow.scored:,} transactions were scored by both, "
+        f"the outcome of {shadow.unknown:,} is not known yet."
+    )
+    if shadow.comparison is None:
+        console.print("There is nothing to compare on yet: labels of what both have scored are needed.")
+        return
+    print_comparison(shadow.comparison, champion, shadow.challenger, console)
+
+
+def print_comparison(comparison: Comparison, champion: str, challenger: str, console: Console) -> None:
+    """Both sides in a table, and where they differ."""
+    first, last = from_microseconds(comparison.first), from_microseconds(comparison.last)
+    console.print(
+        f"{first:%Y-%m-%d}..{last:%Y-%m-%d}, {comparison.days} days: {comparison.rows:,} transactions, "
+        f"{comparison.frauds:,} frauds"
+    )
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    table.add_column(champion, justify="right")
+    table.add_column(challenger, justify="right")
+    for name, title in FIGURES:
+        table.add_row(title, *(shown(_figure(side, name)) for side in (comparison.champion, comparison.challenger)))
+    flips = comparison.flips
+    table.add_row("alerted by it alone", f"{flips.champion_only:,}", f"{flips.challenger_only:,}")
+    table.add_row("of these fraud", f"{flips.champion_only_frauds:,}", f"{flips.challenger_only_frauds:,}")
+    console.print(table)
+
+
+def shown(value: float | None) -> str:
+    """A figure with as many places as it can be told apart by; a dash where there is none."""
+    if value is None:
+        return "–"
+    return f"{value:,.1f}" if value >= 10 else f"{value:.3f}"
+
+
+def _figure(side: SideFigures, name: str) -> float | None:
+    value: float | None = getattr(side, name)
+    return value
