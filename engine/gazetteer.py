@@ -114,6 +114,10 @@ def _folded(name: str) -> str:
 
 def is_anonymised(location: str) -> bool:
     """Whether a location text is a note of a VPN, a TOR exit node or a proxy: the word alone, not "Torrance, CA"."""
+    lowered = location.lower()
+    # Nearly no location has the letters at all, and looking for them costs a tenth of the expression.
+    if "vpn" not in lowered and "tor" not in lowered and "proxy" not in lowered:
+        return False
     return _ANONYMISED.search(location) is not None
 
 

@@ -43,11 +43,12 @@ class RuleSet:
 
     def evaluate(self, evidence: Evidence) -> tuple[RuleHit, ...]:
         """Every active rule that holds, in the order of the rules."""
-        return tuple(
-            RuleHit(compiled.rule, value)
-            for compiled in self._compiled
-            if (value := compiled.condition(evidence)) is not None
-        )
+        hits: tuple[RuleHit, ...] = ()
+        for compiled in self._compiled:
+            value = compiled.condition(evidence)
+            if value is not None:
+                hits += (RuleHit(compiled.rule, value),)
+        return hits
 
 
 Condition = Callable[[Evidence], float | str | None]
