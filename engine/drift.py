@@ -2,13 +2,13 @@
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import accumulate
 from typing import Final
 
 from data.drift import DriftCount, SignalBins, Window
-from data.queries.drift import DayCounts, drift_figures, serving_model
+from data.queries.drift import DayCounts, DriftFigures, drift_figures, serving_model
 from engine.drift_reference import FUSED_SCORE, RAW_SCORE, SCORES
 from engine.features import FEATURES
 from engine.psi import (
@@ -109,7 +109,9 @@ class Drift:
     """The latest days against a reference window; ``features`` and ``scores`` in order of their index, largest first.
 
     Only transactions of cards with a history are counted. ``watched`` of the ``SITE_ROWS`` are seen by which it is
-    decided what to compare with: until then nothing is an alarm, because the site may get a reference of its own.
+    decided what to compare with. A site's own reference is complete from ``settled_on`` on: its first transactions
+    give the bins, but may be those of one hour, so that its whole first week is what later days are compared with.
+    Until then nothing is an alarm.
     """
 
     model_version: str
@@ -121,11 +123,17 @@ class Drift:
     scores: tuple[SignalDrift, ...]
     alert_rate: AlertRate
     watched: int
+    settled_on: datetime | None
 
     @property
     def is_decided(self) -> bool:
         """Whether it is decided what to compare with."""
         return self.watched >= SITE_ROWS
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether what to compare with is complete."""
+        return self.is_decided and (self.settled_on is None or self.until >= self.settled_on)
 
     @property
     def level(self) -> DriftLevel:
@@ -141,7 +149,7 @@ class Drift:
     @property
     def alarm(self) -> str | None:
         """What has drifted so far that the scores need a look, in words; None where they do not."""
-        if not self.is_decided:
+        if not self.is_settled:
             return None
         if has_drifted([each.level for each in self.features], [each.level for each in self.scores]):
             moved = [each for each in (*self.scores, *self.features) if each.level is DriftLevel.DRIFTED]
@@ -191,14 +199,14 @@ def read_drift(reader: sqlite3.Connection) -> Drift | None:
     figures = drift_figures(reader, model.version)
     if figures is None:
         return None
-    days = _judged(figures.days)
+    reference, days = _compared(figures)
     transactions = sum(day.transactions for day in days)
-    totals = [sum(column) for column in zip(*(day.counts for day in days), strict=True)]
-    ends = list(accumulate((len(signal.counts) for signal in figures.signals), initial=0))
+    totals = _total([day.counts for day in days])
+    starts = accumulate((len(signal.counts) for signal in reference), initial=0)
     signals = sorted(
         (
             _signal(signal, totals[start:][: len(signal.counts)])
-            for signal, start in zip(figures.signals, ends, strict=False)
+            for signal, start in zip(reference, starts, strict=False)
         ),
         key=lambda each: (-each.index, each.title),
     )
@@ -212,7 +220,24 @@ def read_drift(reader: sqlite3.Connection) -> Drift | None:
         scores=tuple(each for each in signals if each.name in SCORES),
         alert_rate=AlertRate(sum(day.alerts for day in days), transactions, figures.alert_score, figures.alert_share),
         watched=figures.watched,
+        settled_on=figures.settled_on,
     )
+
+
+def _compared(figures: DriftFigures) -> tuple[Sequence[SignalBins], Sequence[DayCounts]]:
+    """What is compared with, and the days that are compared with it."""
+    settled = figures.settled_on
+    if settled is None or figures.days[0].day < settled:
+        return figures.signals, _judged(figures.days)
+    totals = iter(_total([day.counts for day in figures.first_days]))
+    reference = [
+        replace(signal, counts=tuple(count + next(totals) for count in signal.counts)) for signal in figures.signals
+    ]
+    return reference, _judged([day for day in figures.days if day.day >= settled])
+
+
+def _total(counts: Sequence[Sequence[int]]) -> list[int]:
+    return [sum(column) for column in zip(*counts, strict=True)]
 
 
 def _judged(days: Sequence[DayCounts]) -> Sequence[DayCounts]:

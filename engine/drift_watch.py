@@ -2,7 +2,7 @@
 
 A model is trained on simulated traffic. Against that, a site whose cards simply spend otherwise would drift for as long
 as it exists. So the transactions by which it is decided whether the site gets a calibration of its own also decide what
-its later traffic is compared with.
+its later traffic is compared with: they give the bins, and the days of its first week what is expected in each.
 """
 
 from array import array

@@ -126,9 +126,8 @@ def _state(drift: Drift | None) -> tuple[Cell, ...]:
     if drift is None:
         return (Cell("Drift: nothing has been compared yet", Tone.MUTED),)
     label = Cell(f"{drift_label(drift.level)}  ", DRIFT_TONES[drift.level])
-    if not drift.is_decided:
-        seen = f"{figures.integer(drift.watched)} of the {figures.integer(SITE_ROWS)} transactions"
-        return label, Cell(f"{seen} seen by which it is decided what to compare with", Tone.MUTED)
+    if not drift.is_settled:
+        return label, Cell(_learning(drift), Tone.MUTED)
     if drift.alarm is not None:
         return label, Cell(f"{drift.alarm}; {WHAT_TO_DO}", Tone.STRONG)
     if drift.level is DriftLevel.UNKNOWN:
@@ -136,6 +135,14 @@ def _state(drift: Drift | None) -> tuple[Cell, ...]:
     if drift.level is DriftLevel.SHIFTING:
         return label, Cell("some features have moved; the scores as a whole still hold")
     return label, Cell(f"nothing has moved by {SHIFTING} or more", Tone.MUTED)
+
+
+def _learning(drift: Drift) -> str:
+    """What is still missing of what days are compared with."""
+    if drift.settled_on is not None:
+        return f"this site's first week, before {drift.settled_on:%m-%d}, is what later days are compared with"
+    seen = f"{figures.integer(drift.watched)} of the {figures.integer(SITE_ROWS)} transactions"
+    return f"{seen} seen by which it is decided what to compare with"
 
 
 def _alert_shares(card: ModelCard) -> str:
@@ -150,7 +157,7 @@ def _compared(drift: Drift | None) -> str:
         return "Features and scores by how far they have moved"
     against = "the training window"
     if drift.window is Window.SITE:
-        against = f"this site's first {figures.integer(SITE_ROWS)}"
+        against = "this site's first week" if drift.is_settled else f"this site's first {figures.integer(SITE_ROWS)}"
     days = f"{drift.since:%m-%d}" if drift.since == drift.until else f"{drift.since:%m-%d} to {drift.until:%m-%d}"
     return f"{days}, {figures.integer(drift.transactions)} transactions, against {against}"
 

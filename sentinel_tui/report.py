@@ -187,7 +187,7 @@ def _drift_values(drift: Drift) -> dict[str, object]:
         "level": drift.level.value.replace(" ", "_"),
         "alarm": drift.alarm,
         "reference": drift.window.value,
-        "decided": drift.is_decided,
+        "settled": drift.is_settled,
         "transactions": drift.transactions,
         "from": f"{drift.since:%Y-%m-%d}",
         "to": f"{drift.until:%Y-%m-%d}",
@@ -202,13 +202,19 @@ def _drift_values(drift: Drift) -> dict[str, object]:
     }
 
 
+def _learning(drift: Drift) -> str:
+    if drift.settled_on is not None:
+        return f"this site's first week, before {drift.settled_on:%Y-%m-%d}, is what later days are compared with"
+    seen = f"{_count(drift.watched)} of the {_count(SITE_ROWS)} transactions"
+    return f"{seen} seen by which it is decided what to compare with"
+
+
 def _drift_line(drift: Drift) -> str:
     if drift.alarm is not None:
         return f"! Drift: {drift.alarm}; {WHAT_TO_DO}"
-    if not drift.is_decided:
-        seen = f"{_count(drift.watched)} of the {_count(SITE_ROWS)} transactions"
-        return f"drift: {seen} seen by which it is decided what to compare with"
-    against = "the training window" if drift.window is Window.TRAINING else "this site's first traffic"
+    if not drift.is_settled:
+        return f"drift: {_learning(drift)}"
+    against = "the training window" if drift.window is Window.TRAINING else "this site's first week"
     largest = max((*drift.scores, *drift.features), key=lambda each: each.index)
     return f"drift against {against}: {drift.level.value}; largest PSI {largest.index:.2f}, {largest.title}"
 

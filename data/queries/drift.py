@@ -11,6 +11,8 @@ from data.timestamps import from_microseconds
 
 DAYS = 28
 """UTC days, the latest included, that are looked at."""
+FIRST_DAYS = 7
+"""UTC days from the first on that belong to a site's own reference: a week has every hour and every weekday."""
 DAY_S = 86_400
 LATEST_ALERTS = 1_000
 
@@ -36,9 +38,10 @@ class DayCounts:
 
 @dataclass(frozen=True, slots=True)
 class DriftFigures:
-    """A reference and the latest days that were counted against it, the newest first.
+    """A reference and days that were counted against it, the newest first: the ``first_days``, and the latest ``days``.
 
-    ``watched`` are all transactions that were ever counted for the model.
+    ``first_days`` belong to the reference where it is the site's own, else there are none. ``settled_on`` is the day
+    after them. ``watched`` are all transactions that were ever counted for the model.
     """
 
     model_version: str
@@ -46,6 +49,8 @@ class DriftFigures:
     alert_score: float
     alert_share: float
     signals: tuple[SignalBins, ...]
+    first_days: tuple[DayCounts, ...]
+    settled_on: datetime | None
     days: tuple[DayCounts, ...]
     watched: int
 
@@ -87,22 +92,33 @@ def drift_figures(reader: sqlite3.Connection, model_version: str) -> DriftFigure
         "WHERE r.model_version = ?",
         (model_version,),
     ).fetchone()
-    days = reader.execute(
-        "SELECT day, transactions, alerts, counts FROM drift_days WHERE reference_id = ?1 "
-        "AND day > (SELECT max(day) FROM drift_days WHERE reference_id = ?1) - ?2 * 86400 ORDER BY day DESC",
-        (row[0], DAYS),
-    )
+    first, last = reader.execute(
+        "SELECT min(day), max(day) FROM drift_days WHERE reference_id = ?", (row[0],)
+    ).fetchone()
+    settled = first + FIRST_DAYS * DAY_S
+    own = Window(row[1]) is Window.SITE
     return DriftFigures(
         model_version=model_version,
         window=Window(row[1]),
         alert_score=row[2],
         alert_share=row[3],
         signals=signals_of(row[4]),
-        days=tuple(
-            DayCounts(from_microseconds(day * 1_000_000), transactions, alerts, tuple(orjson.loads(counts)))
-            for day, transactions, alerts, counts in days
-        ),
+        first_days=_days(reader, row[0], first, settled - DAY_S) if own else (),
+        settled_on=from_microseconds(settled * 1_000_000) if own else None,
+        days=_days(reader, row[0], last - (DAYS - 1) * DAY_S, last),
         watched=watched,
+    )
+
+
+def _days(reader: sqlite3.Connection, reference_id: int, first: int, last: int) -> tuple[DayCounts, ...]:
+    rows = reader.execute(
+        "SELECT day, transactions, alerts, counts FROM drift_days WHERE reference_id = ? AND day BETWEEN ? AND ? "
+        "ORDER BY day DESC",
+        (reference_id, first, last),
+    )
+    return tuple(
+        DayCounts(from_microseconds(day * 1_000_000), transactions, alerts, tuple(orjson.loads(counts)))
+        for day, transactions, alerts, counts in rows
     )
 
 

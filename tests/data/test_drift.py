@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from data.drift import DriftCount, DriftReference, SignalBins, Window, signals_json, signals_of
 from data.models import RiskLevel
-from data.queries.drift import DAYS, drift_figures, label_rate, serving_model
+from data.queries.drift import DAYS, FIRST_DAYS, drift_figures, label_rate, serving_model
 from data.store import Store
 from data.timestamps import to_microseconds
 
@@ -81,6 +81,21 @@ def test_the_latest_reference_of_a_model_counts_and_all_that_was_watched(world: 
     assert figures.signals == SIGNALS
     assert [day.counts for day in figures.days] == [(2, 2, 2, 2, 2)]
     assert figures.watched == 6 + 3 + 6
+    assert figures.settled_on == NOON.replace(hour=0) - DAY + FIRST_DAYS * DAY
+
+
+def test_a_sites_first_week_belongs_to_its_reference_and_no_other_days_do(world: World) -> None:
+    site = reference(window=Window.SITE)
+    world.add(drift=[count(day, day, 0, 0, day, 0, to=site) for day in (30, 29, 24, 23, 2)])
+    figures = drift_figures(world.reader, "m-1")
+    assert figures is not None
+    assert [day.transactions for day in figures.first_days] == [24, 29, 30]
+    assert [day.transactions for day in figures.days] == [2, 23, 24, 29]
+    world.add(drift=[count(0, 1, 0, 0, 1, 0, to=reference("m-2"))])
+    trained = drift_figures(world.reader, "m-2")
+    assert trained is not None
+    assert trained.first_days == ()
+    assert trained.settled_on is None
 
 
 def test_days_long_ago_are_left_out(world: World) -> None:

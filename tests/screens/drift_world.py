@@ -16,6 +16,7 @@ from engine.model_card import FORMAT_VERSION, AlertShare, ModelCard, features_di
 
 NOW = datetime(2026, 3, 14, 12, 0, tzinfo=UTC)
 DAY_S = 86_400
+MOVED_DAYS = 7
 EVEN = (1_000,) * 10
 MOSTLY_ZERO = (7_000, 1_000, 1_000, 1_000)
 VERSION = "iforest-5eaf00d5eaf0"
@@ -75,6 +76,10 @@ def label_alerts(store: Store, labels: int) -> None:
         )
 
 
+def _of_day(days_ago: int, moved: Sequence[int], scale: int, names: Sequence[str]) -> list[int]:
+    return counts(moved if days_ago < MOVED_DAYS else (), scale, len(names))
+
+
 def count_days(
     store: Store,
     moved: Sequence[int] = (),
@@ -86,14 +91,17 @@ def count_days(
     names: Sequence[str] = (*FEATURE_NAMES, *SCORES),
     serving: ModelCard | None = None,
 ) -> None:
-    """Serve a model and count days of ``10 * scale`` transactions each, the last of which is today's."""
+    """Serve a model and count days of ``10 * scale`` transactions each, the last of which is today's.
+
+    Signals have moved in the last seven days only.
+    """
     writer = EngineWriter(store)
     model = serving or card()
     writer.serve_model(VERSION, model.model_dump_json(), NOW - timedelta(days=days))
     today = to_microseconds(NOW) // 1_000_000 // DAY_S * DAY_S
     compared = reference(window, names)
     counted = [
-        DriftCount(compared, today - number * DAY_S, 10 * scale, alerts, counts(moved, scale, len(names)))
+        DriftCount(compared, today - number * DAY_S, 10 * scale, alerts, _of_day(number, moved, scale, names))
         for number in range(days)
     ]
     writer.commit(

@@ -16,7 +16,7 @@ async def test_the_features_that_moved_most_stand_first_with_what_moved(filled_s
         assert "◐ shifting" in shown
         assert "○ stable" in shown
         assert "↑ 0 bits → 1 bits" in shown
-        assert "16,000 transactions, against this site's first 10,000" in shown
+        assert "16,000 transactions, against this site's first week" in shown
 
 
 async def test_the_card_of_the_serving_model_is_shown(filled_store: Store) -> None:
@@ -47,6 +47,16 @@ async def test_until_it_is_decided_what_to_compare_with_there_is_no_alarm(world:
     async with piloted(world.store, "6") as (app, _):
         shown = screen_text(app)
         assert "4,000 of the 10,000 transactions seen by which it is decided what to compare with" in shown
+        assert "delete the model file" not in shown
+
+
+async def test_a_sites_first_week_raises_no_alarm_against_its_first_hour(world: World) -> None:
+    world.execute("DELETE FROM drift_days")
+    count_days(world.store, (90,) * 16, window=Window.SITE, days=5)
+    async with piloted(world.store, "6") as (app, _):
+        shown = screen_text(app)
+        assert "this site's first week, before 03-17, is what later days are compared with" in shown
+        assert "16,000 transactions, against this site's first 10,000" in shown
         assert "delete the model file" not in shown
 
 
