@@ -39,7 +39,7 @@ def _same(value: float) -> float:
 _TITLES: Final[dict[str, tuple[str, str, Callable[[float], float]]]] = {
     **{feature.name: (feature.title, feature.unit, feature.natural) for feature in FEATURES},
     RAW_SCORE: ("raw anomaly", "", _same),
-    FUSED_SCORE: ("fused score", "", _same),
+    FUSED_SCORE: ("score of model and rules", "", _same),
 }
 
 

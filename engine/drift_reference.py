@@ -13,7 +13,10 @@ BINS: Final = 10
 RAW_SCORE: Final = "raw_score"
 FUSED_SCORE: Final = "score"
 SCORES: Final = (RAW_SCORE, FUSED_SCORE)
-"""The signals after the features: the forest's raw anomaly, and the score that levels are made of."""
+"""The signals after the features: the forest's raw anomaly, and its calibrated score fused with the rules.
+
+What labels add to a score is left out: a model that learns from them may be promoted while traffic stands still.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -29,7 +29,8 @@ class Watched:
     """Transactions in the order of scoring; all arrays have one row for each.
 
     ``features`` is (rows, features); ``raw`` the raw anomaly; ``remaining`` what the rules leave of the doubt,
-    ``(1 - fused score) / (1 - model score)``; ``experienced`` whether the card has a history: only these are counted.
+    ``(1 - score of model and rules) / (1 - model score)``; ``experienced`` whether the card has a history: only these
+    are counted.
     """
 
     features: NDArray[np.float64]

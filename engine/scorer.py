@@ -24,7 +24,7 @@ from engine.learning import Learning, Learnt
 from engine.model import AnomalyModel
 from engine.rescoring import rescoring_of
 from engine.rules import Evidence, RuleHit, RuleSet
-from engine.scoring import HONEST_TRAFFIC, OWN_TRAFFIC, Thresholds, decide, judge, reasons_of
+from engine.scoring import HONEST_TRAFFIC, OWN_TRAFFIC, Thresholds, decide, fuse, judge, reasons_of
 
 _AMOUNT_OVER_MEAN = FEATURE_NAMES.index("amount_over_mean")
 EXPERIENCED = 5.0
@@ -113,7 +113,7 @@ class Scorer:
                 None if challenging is None else decide(model_score, hits, self._thresholds, prior, challenging)
             )
             rows.append(_row(decoded, event, observation, score, model_score, challenger_score, level, hits))
-        watched = Watched(matrix, raw, np.array([_remaining(row.score, row.model_score) for row in rows]), experienced)
+        watched = Watched(matrix, raw, self._remaining(model_scores, all_hits), experienced)
         first_of_site = self.state.drift.learn(self._model, self._calibration, watched)
         times = np.array([event.time for event in events])
         return ScoredBatch(
@@ -136,15 +136,30 @@ class Scorer:
 
     def learn(self, stored: Sequence[StoredEvent]) -> None:
         """Move the memory past transactions that were scored before."""
-        observations, _ = self._observe([self._reader.of_stored(each) for each in stored])
+        events = [self._reader.of_stored(each) for each in stored]
+        observations, _ = self._observe(events)
         if not observations or self._settled:
             return
         matrix = np.array([observation.features for observation in observations], dtype=np.float64)
         raw = self._model.score(matrix).raw
         experienced = _experienced(observations)
-        self.state.site.calibrate(self._model, raw, experienced)
-        remaining = np.array([_remaining(each.score, each.model_score) for each in stored])
-        self.state.drift.learn(self._model, self._calibration, Watched(matrix, raw, remaining, experienced))
+        scores: list[float] = self.state.site.calibrate(self._model, raw, experienced)[0].tolist()
+        hits = [
+            self._rules.evaluate(Evidence(event, observation, each.location, score))
+            for event, observation, each, score in zip(events, observations, stored, scores, strict=True)
+        ]
+        watched = Watched(matrix, raw, self._remaining(scores, hits), experienced)
+        self.state.drift.learn(self._model, self._calibration, watched)
+
+    def _remaining(self, model_scores: Sequence[float], hits: Sequence[tuple[RuleHit, ...]]) -> NDArray[np.float64]:
+        """What the rules leave of the doubt that the model had, without what is known of labels: that is no drift."""
+        low = self._thresholds.low_score
+        return np.array(
+            [
+                (1.0 - fuse(score, of_row, low)) / (1.0 - score) if of_row and score < 1.0 else 1.0
+                for score, of_row in zip(model_scores, hits, strict=True)
+            ]
+        )
 
     @property
     def _settled(self) -> bool:
@@ -213,11 +228,6 @@ def _experienced(observations: Sequence[Observation]) -> NDArray[np.bool_]:
     return np.array(
         [not each.late and each.memory.card[profiles.COUNT] >= EXPERIENCED for each in observations], dtype=np.bool_
     )
-
-
-def _remaining(score: float, model_score: float) -> float:
-    """What the rules left of the doubt that the model had; all of it where they said nothing, or nothing was left."""
-    return (1.0 - score) / (1.0 - model_score) if model_score < 1.0 else 1.0
 
 
 def _row(
