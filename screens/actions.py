@@ -84,10 +84,12 @@ ALERTS = (
     Action("alerts.more", "m", "more", "More", "Load the next older alerts"),
 )
 
+_STEP = Binding.Group("Step", compact=True)
+
 ALERT_DETAIL = (
     Action("alert.back", "escape", "back", "Back", "Back to the list", display="esc"),
-    Action("alert.next", "j", "step(1)", "Next", "The next alert of the list"),
-    Action("alert.previous", "k", "step(-1)", "Prev", "The previous alert of the list"),
+    Action("alert.next", "j", "step(1)", "Next", "The next alert of the list", group=_STEP),
+    Action("alert.previous", "k", "step(-1)", "Prev", "The previous alert of the list", group=_STEP),
     Action("alert.what_if", "w", "what_if", "What if", "Find the change that would clear this alert"),
     Action("alert.case", "c", "case", "Case", "The case this alert belongs to"),
     Action("alert.customer", "p", "customer", "Card", "The profile of the card"),
