@@ -287,12 +287,15 @@ class Rescoring(_Record):
 
     ``model`` is the version of the model. ``memory`` is what the engine remembered before the transaction, packed in
     base64; only the engine reads it. ``calibration`` is the raw anomaly at each knot of the site's own calibration,
-    None where the score is by the model's.
+    None where the score is by the model's. ``prior`` is what known fraud let expect. ``ranked`` says that a ranker
+    decided, of whose own memory nothing is kept here.
     """
 
     model: str
     memory: str
     calibration: tuple[float, ...] | None
+    prior: float
+    ranked: bool
 
 
 class CardBaseline(_Record):

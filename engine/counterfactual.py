@@ -28,6 +28,7 @@ class Change(StrEnum):
     PLACE = "place"
     HOUR = "hour"
     MERCHANT = "merchant"
+    KNOWN_FRAUD = "known_fraud"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ def clearings(alert: Alert, detectors: Detectors) -> tuple[Clearing, ...]:
         _first(rescorer, Change.PLACE, _known_places(rescorer.situation)),
         _first(rescorer, Change.HOUR, _usual_hours(rescorer.situation)),
         _first(rescorer, Change.MERCHANT, _known_merchant(rescorer.situation)),
+        _first(rescorer, Change.KNOWN_FRAUD, _no_known_fraud(rescorer.situation)),
     )
     return tuple(each for each in found if each is not None)
 
@@ -226,3 +228,9 @@ def _known_merchant(situation: Situation) -> Iterable[tuple[str, Situation]]:
         return
     profiles.remember_merchant(card, number)
     yield "at a merchant known to the card", replace(situation, memory=situation.memory._replace(card=card))
+
+
+def _no_known_fraud(situation: Situation) -> Iterable[tuple[str, Situation]]:
+    """The same, with nothing known against the merchant."""
+    if situation.prior:
+        yield "without the known fraud at the merchant", replace(situation, prior=0.0)

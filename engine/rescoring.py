@@ -46,16 +46,29 @@ class Detectors:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """A transaction and what was remembered before it. ``velocity`` counts the window, the transaction included."""
+    """A transaction and what was remembered before it.
+
+    ``velocity`` counts the window, the transaction included. ``prior`` is the probability of fraud that known fraud
+    let expect.
+    """
 
     event: Event
     location: str | None
     velocity: int
     late: bool
     memory: Memory
+    prior: float
 
 
-def rescoring_of(event: Event, observation: Observation, model: str, fitted: QuantileCalibration | None) -> Rescoring:
+def rescoring_of(
+    event: Event,
+    observation: Observation,
+    model: str,
+    fitted: QuantileCalibration | None,
+    *,
+    prior: float,
+    ranked: bool,
+) -> Rescoring:
     """What to store with an alert. ``fitted`` is the site's own calibration, if it gave the score."""
     memory = observation.memory
     packed = _LAYOUT.pack(
@@ -73,6 +86,8 @@ def rescoring_of(event: Event, observation: Observation, model: str, fitted: Qua
         model=model,
         memory=b64encode(packed).decode(),
         calibration=None if fitted is None else tuple(fitted.raw.tolist()),
+        prior=prior,
+        ranked=ranked,
     )
 
 
@@ -92,13 +107,18 @@ class Rescorer:
                 "This alert was stored by an earlier version, which did not keep what it takes to score it again: "
                 "look at an alert that was raised since"
             )
+        if stored.ranked:
+            raise RescoringError(
+                "This alert was scored by a ranker that learnt from labels, and what that remembers of a card is not "
+                "kept with an alert: look at one that the anomaly model raised"
+            )
         if stored.model != detectors.model.card.version:
             raise RescoringError(
                 f"This alert was scored by the model {stored.model:.40}, and the model now is "
                 f"{detectors.model.card.version}: set MODEL_PATH to the file of the former, and start again"
             )
         try:
-            self.situation = _situation(alert, stored.memory)
+            self.situation = _situation(alert, stored)
             self._calibration = (
                 detectors.model.calibration
                 if stored.calibration is None
@@ -125,19 +145,20 @@ class Rescorer:
                 Evidence(situation.event, observation, situation.location, score),
                 self._detectors.rules,
                 self._detectors.thresholds,
+                situation.prior,
             )
             for situation, observation, score in zip(situations, observations, scores, strict=True)
         ]
 
 
-def _situation(alert: Alert, packed: str) -> Situation:
+def _situation(alert: Alert, stored: Rescoring) -> Situation:
     """
     Raises:
-        ValueError: ``packed`` does not hold what ``rescoring_of`` packs.
+        ValueError: ``stored`` does not hold what ``rescoring_of`` packs.
     """
     try:
         *numbers, latitude, longitude, small_amounts, places_unreliable, late = _LAYOUT.unpack(
-            b64decode(packed, validate=True)
+            b64decode(stored.memory, validate=True)
         )
     except (struct.error, Base64Error) as error:
         raise ValueError("it is of another length or damaged") from error
@@ -162,7 +183,7 @@ def _situation(alert: Alert, packed: str) -> Situation:
         alert.merchant_category,
     )
     memory = Memory(card, merchant, category, overall, small_amounts, places_unreliable)
-    return Situation(event, alert.location, alert.velocity, late, memory)
+    return Situation(event, alert.location, alert.velocity, late, memory, stored.prior)
 
 
 def _state(detectors: Detectors, situation: Situation) -> FeatureState:

@@ -206,7 +206,14 @@ class Scorer:
 
     def _rescoring(self, alerted: "_Alerted") -> Rescoring:
         fitted = self.state.site.fitted if alerted.by_own_traffic else None
-        return rescoring_of(alerted.event, alerted.observation, self._model.card.version, fitted)
+        return rescoring_of(
+            alerted.event,
+            alerted.observation,
+            self._model.card.version,
+            fitted,
+            prior=alerted.learnt.prior,
+            ranked=alerted.ranked is not None,
+        )
 
 
 @dataclass(frozen=True, slots=True)

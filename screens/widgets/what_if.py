@@ -26,6 +26,7 @@ _LABELS = {
     Change.PLACE: "Place",
     Change.HOUR: "Hour",
     Change.MERCHANT: "Merchant",
+    Change.KNOWN_FRAUD: "Known fraud",
 }
 
 

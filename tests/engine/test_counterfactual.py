@@ -15,12 +15,15 @@ from hypothesis import strategies as st
 from data.errors import RescoringError
 from data.models import Alert
 from data.store import Store
+from data.timestamps import to_microseconds
 from engine.calibration import QuantileCalibration
 from engine.counterfactual import Change, Clearing, _usual_hours, clearings
 from engine.features import FEATURE_NAMES
 from engine.gazetteer import Gazetteer
+from engine.label_features import KnownFraud
 from engine.model import AnomalyModel
 from engine.rescoring import Detectors, Rescorer, Situation, _state
+from engine.scorer import Scorer
 from engine.scoring import Thresholds
 
 from .alerted import alerts_of, decoded, detectors_of, new_scorer, score_into
@@ -133,7 +136,7 @@ def raised(tmp_path: Path, model: AnomalyModel, gazetteer: Gazetteer) -> Any:
     def raise_alerts(*records: bytes, prepare: Any = lambda _: None) -> tuple[list[Alert], Detectors]:
         store = Store.open(tmp_path / "sentinel.db")
         scorer = new_scorer(store, model, gazetteer)
-        prepare(scorer.state)
+        prepare(scorer)
         score_into(store, scorer, decoded([*history(), *records]))
         return alerts_of(store), detectors_of(store, model)
 
@@ -242,8 +245,9 @@ def test_alerts_of_every_kind_score_again_what_they_scored(raised: Any, records:
 def test_an_alert_of_a_site_with_its_own_calibration_and_without_places_scores_again_what_it_scored(
     raised: Any, model: AnomalyModel
 ) -> None:
-    def prepare(state: Any) -> None:
+    def prepare(scorer: Scorer) -> None:
         rng = np.random.default_rng(0)
+        state = scorer.state
         state.site.model_version = model.card.version
         state.site.decided = True
         state.site.fitted = QuantileCalibration.fit(rng.uniform(0.3, 0.5, 6_000))
@@ -256,6 +260,18 @@ def test_an_alert_of_a_site_with_its_own_calibration_and_without_places_scores_a
     assert alerts[-1].rescoring is not None
     assert alerts[-1].rescoring.calibration is not None
     Rescorer(alerts[-1], detectors)
+
+
+def test_what_only_known_fraud_raises_clears_without_it(raised: Any) -> None:
+    def prepare(scorer: Scorer) -> None:
+        time = to_microseconds(NOON - timedelta(days=2))
+        for number in range(30):
+            scorer.learning.tell(KnownFraud(time, time, f"victim-{number}", "m-1", 1.0))
+
+    alerts, detectors = raised(purchase(2_002, NOON, 20.0, merchant_id="m-1"), prepare=prepare)
+    assert alerts[-1].transaction_id == "t-2002"
+    assert alerts[-1].model_score < 0.5
+    assert found(alerts[-1], detectors)[Change.KNOWN_FRAUD].text == "without the known fraud at the merchant"
 
 
 def refused(alert: Alert, detectors: Detectors, problem: str) -> None:
@@ -271,6 +287,8 @@ def test_an_alert_that_cannot_be_scored_as_it_was_is_refused_in_words(
     refused(alert.model_copy(update={"rescoring": None}), detectors, "earlier version")
     changes: list[tuple[dict[str, Any], str]] = [
         ({"model": "iforest-0000"}, "model iforest-0000, and the model now is iforest-"),
+        ({"ranked": True}, "scored by a ranker"),
+        ({"prior": 0.5}, "rules and settings of now"),
         ({"memory": "AAAA"}, "cannot be read"),
         ({"memory": "é"}, "cannot be read"),
         ({"memory": alert.rescoring.memory[:8] + "/////////38" + alert.rescoring.memory[19:]}, "not finite"),
