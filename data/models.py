@@ -261,14 +261,15 @@ class Reason(_Record):
 
 
 class Contribution(_Record):
-    """How much one feature adds to the model's raw anomaly; negative where it speaks for the ordinary.
+    """How much one feature adds to a model's score; negative where it speaks for the ordinary.
 
-    ``value`` and ``usual``, what honest traffic has at the median, are in the feature's own unit.
+    ``value`` and ``usual``, what honest traffic has at the median, are in the feature's own unit; None where there is
+    no value, or where the model has nothing to compare with.
     """
 
     feature: str
-    value: float
-    usual: float
+    value: float | None
+    usual: float | None
     share: float
 
 
@@ -280,6 +281,20 @@ class Anomaly(_Record):
 
     base: float
     score: float
+
+
+class RankedEvidence(_Record):
+    """What the ranker that decided made of a transaction.
+
+    ``probability`` is that of fraud. ``base`` and the shares of all ``contributions`` add up to ``log_odds``, its
+    natural logarithm of the odds; the base is what the ranker gives a transaction before it looks at any feature.
+    """
+
+    model: str
+    probability: float
+    base: float
+    log_odds: float
+    contributions: tuple[Contribution, ...]
 
 
 class Rescoring(_Record):
@@ -332,6 +347,7 @@ class Alert(_Record):
     contributions: tuple[Contribution, ...]
     """The largest first. All features where there is an ``anomaly``."""
     anomaly: Anomaly | None
+    ranked: RankedEvidence | None
     """None in alerts of versions whose contributions were the strongest few, and no sum."""
     baseline: CardBaseline
     rescoring: Rescoring | None

@@ -4,16 +4,19 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from math import isnan
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from data.models import Anomaly, CardBaseline, Contribution, Rescoring
+from data.models import Anomaly, CardBaseline, Contribution, RankedEvidence, Rescoring
 from data.timestamps import from_microseconds
 from engine import profiles
 from engine.features import FEATURES, Memory
 from engine.model import AnomalyModel
+from engine.ranker import Ranker
+from engine.ranker_titles import RANKER_FEATURES
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +38,44 @@ def explanations(model: AnomalyModel, rows: NDArray[np.float64]) -> list[Explana
     ]
 
 
-def evidence_json(explanation: Explanation, memory: Memory, rescoring: Rescoring) -> str:
-    """The evidence as it is stored with the alert."""
+def ranked_evidence(ranker: Ranker, rows: NDArray[np.float64], probabilities: Sequence[float]) -> list[RankedEvidence]:
+    """Explain what a ranker made of transactions; ``rows`` is (transactions, features) in its order."""
+    parts = ranker.explain(rows)
+    explained = zip(rows.tolist(), probabilities, parts.scores.tolist(), parts.contributions.tolist(), strict=True)
+    return [
+        RankedEvidence(
+            model=ranker.card.version,
+            probability=probability,
+            base=parts.base,
+            log_odds=log_odds,
+            contributions=_ranked_contributions(features, shares),
+        )
+        for features, probability, log_odds, shares in explained
+    ]
+
+
+def _ranked_contributions(features: Sequence[float], shares: Sequence[float]) -> tuple[Contribution, ...]:
+    return tuple(
+        Contribution(
+            feature=RANKER_FEATURES[k].name,
+            value=None if isnan(features[k]) else _shortened(RANKER_FEATURES[k].natural(features[k])),
+            usual=None,
+            share=shares[k],
+        )
+        for k in sorted(range(len(RANKER_FEATURES)), key=lambda k: (-abs(shares[k]), k))
+    )
+
+
+def evidence_json(
+    explanation: Explanation, memory: Memory, rescoring: Rescoring, ranked: RankedEvidence | None = None
+) -> str:
+    """The evidence as it is stored with the alert; ``ranked`` where a ranker decided."""
     evidence = {
         "anomaly": explanation.anomaly.model_dump(),
         "contributions": [each.model_dump() for each in explanation.contributions],
         "baseline": _baseline(memory.card).model_dump(mode="json"),
         "rescoring": rescoring.model_dump(mode="json"),
+        "ranked": None if ranked is None else ranked.model_dump(mode="json"),
     }
     return orjson.dumps(evidence).decode()
 

@@ -56,6 +56,7 @@ class StoredLessons:
     scores: "array[float]" = field(default_factory=_doubles)
     model_scores: "array[float]" = field(default_factory=_doubles)
     level_ranks: bytearray = field(default_factory=bytearray)
+    seqs: "array[int]" = field(default_factory=_integers)
     seq: int = 0
     memory: bytes = b""
     unknown: int = 0
@@ -136,6 +137,7 @@ class _Reading:
             lessons.unknown += 1
             return
         lessons.features.extend(learnt.row)
+        lessons.seqs.append(stored.seq)
         lessons.fraud.append(fraud)
         lessons.time.append(stored.event_time)
         lessons.known_at.append(known_at)

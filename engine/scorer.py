@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from data.batches import NewAlert, ScoredTransaction
 from data.drift import DriftCount
-from data.models import Rescoring, RiskLevel, RuleAction, TransactionStatus
+from data.models import RankedEvidence, Rescoring, RiskLevel, RuleAction, TransactionStatus
 from data.queries.recovery import StoredEvent
 from engine import profiles
 from engine.calibration import QuantileCalibration
 from engine.decode import Decoded
 from engine.drift_watch import Watched
-from engine.evidence import Explanation, evidence_json, explanations
+from engine.evidence import Explanation, evidence_json, explanations, ranked_evidence
 from engine.features import FEATURE_NAMES, FEATURES, Event, EventReader, FeatureState, Observation
 from engine.learning import Learning, Learnt
 from engine.model import AnomalyModel
@@ -183,9 +183,24 @@ class Scorer:
             return []
         rows = matrix[[each.index for each in alerted]]
         explained = explanations(self._model, rows)
-        return [self._alert(each, explanation) for each, explanation in zip(alerted, explained, strict=True)]
+        ranked = self._ranked(alerted)
+        return [
+            self._alert(each, explanation, ranked.get(each.index))
+            for each, explanation in zip(alerted, explained, strict=True)
+        ]
 
-    def _alert(self, alerted: "_Alerted", explanation: Explanation) -> NewAlert:
+    def _ranked(self, alerted: Sequence["_Alerted"]) -> dict[int, RankedEvidence]:
+        """What the champion made of those alerts that it decided, by their place in the batch."""
+        champion = self.learning.rankers.champion
+        decided = [(each.index, each.learnt.row, each.ranked) for each in alerted]
+        chosen = [(index, row, ranked) for index, row, ranked in decided if row is not None and ranked is not None]
+        if champion is None or not chosen:
+            return {}
+        rows = np.array([row for _, row, _ in chosen], dtype=np.float64)
+        evidence = ranked_evidence(champion, rows, [ranked for *_, ranked in chosen])
+        return dict(zip((index for index, *_ in chosen), evidence, strict=True))
+
+    def _alert(self, alerted: "_Alerted", explanation: Explanation, ranked: RankedEvidence | None) -> NewAlert:
         reasons = reasons_of(
             alerted.score,
             alerted.model_score,
@@ -194,6 +209,8 @@ class Scorer:
             self._thresholds,
             self._model.calibration.alert_rate(alerted.model_score),
             OWN_TRAFFIC if alerted.by_own_traffic else HONEST_TRAFFIC,
+            alerted.learnt.prior,
+            ranked,
         )
         return NewAlert(
             index=alerted.index,
@@ -201,7 +218,7 @@ class Scorer:
             level=alerted.level,
             reason_codes=tuple(reason.code for reason in reasons),
             reasons_json=orjson.dumps([reason.model_dump() for reason in reasons]).decode(),
-            evidence_json=evidence_json(explanation, alerted.observation.memory, self._rescoring(alerted)),
+            evidence_json=evidence_json(explanation, alerted.observation.memory, self._rescoring(alerted), ranked),
         )
 
     def _rescoring(self, alerted: "_Alerted") -> Rescoring:

@@ -6,13 +6,17 @@ from math import exp
 from typing import NamedTuple
 
 from data.errors import SettingError
-from data.models import Reason, RiskLevel, RuleAction, RuleType
+from data.models import RankedEvidence, Reason, RiskLevel, RuleAction, RuleType
 from engine.features import Observation
 from engine.rules import Evidence, RuleHit, RuleSet, explain
 
 VELOCITY_CODE = "velocity"
 MODEL_CODE = "model"
 COMBINED_CODE = "combined"
+RANKED_CODE = "ranked"
+PRIOR_CODE = "known_fraud"
+TELLING_PRIOR = 0.05
+"""From what probability on known fraud is named among the reasons; below, it hardly moves the score."""
 HONEST_TRAFFIC = "honest traffic"
 OWN_TRAFFIC = "this site's first traffic"
 WEIGHT_SCALE = 2.5
@@ -143,19 +147,27 @@ def reasons_of(
     thresholds: Thresholds,
     alert_share: float,
     calibrated_on: str,
+    prior: float,
+    ranked: RankedEvidence | None,
 ) -> tuple[Reason, ...]:
-    """Everything that speaks for an alert, the velocity first, then the rules, then the model.
+    """Everything that speaks for an alert: the velocity, the ranker, the rules, known fraud, and the anomaly model.
 
-    ``alert_share`` is the share of the traffic ``calibrated_on`` with a model score at least as high.
+    ``alert_share`` is the share of the traffic ``calibrated_on`` with a model score at least as high. ``ranked`` is
+    what a ranker made of it, where one decided.
     """
     reasons: list[Reason] = []
     if observation.velocity >= thresholds.low_velocity:
         reasons.append(_velocity_reason(observation.velocity, thresholds))
+    if ranked is not None and ranked.probability >= thresholds.low_score:
+        reasons.append(_ranked_reason(ranked, thresholds))
     reasons.extend(explain(hit, observation) for hit in hits)
+    if ranked is None and prior >= TELLING_PRIOR:
+        reasons.append(_prior_reason(prior, thresholds))
     if model_score >= thresholds.low_score:
         reasons.append(_model_reason(model_score, thresholds, alert_share, calibrated_on))
     alone = max((rule_strength(hit.rule.weight) for hit in hits), default=0.0)
-    if score >= thresholds.low_score > max(alone, model_score):
+    decided = prior if ranked is None else ranked.probability
+    if score >= thresholds.low_score > max(alone, model_score, decided):
         reasons.append(_combined_reason(score, thresholds))
     return tuple(reasons)
 
@@ -169,6 +181,26 @@ def _velocity_reason(velocity: int, thresholds: Thresholds) -> Reason:
         text=(
             f"{velocity} transactions in {thresholds.velocity_window_s} s; alerts start at {thresholds.low_velocity}"
         ),
+    )
+
+
+def _ranked_reason(ranked: RankedEvidence, thresholds: Thresholds) -> Reason:
+    return Reason(
+        code=RANKED_CODE,
+        rule="Supervised model",
+        value=round(ranked.probability, 6),
+        threshold=thresholds.low_score,
+        text=f"fraud with a probability of {ranked.probability:.0%}, as {ranked.model} has learnt from labels",
+    )
+
+
+def _prior_reason(prior: float, thresholds: Thresholds) -> Reason:
+    return Reason(
+        code=PRIOR_CODE,
+        rule="Known fraud",
+        value=round(prior, 6),
+        threshold=thresholds.low_score,
+        text=f"known fraud at this merchant or on this card lets expect fraud with a probability of {prior:.0%}",
     )
 
 

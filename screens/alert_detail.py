@@ -14,7 +14,7 @@ from data.models import Alert, Case, Reason
 from data.queries import alerts, cases, customers
 from screens import actions, figures
 from screens.base import DataScreen
-from screens.contribution_lines import CONTRIBUTION_COLUMNS, NOTHING_UNUSUAL, contribution_lines
+from screens.contribution_lines import CONTRIBUTION_COLUMNS, NOTHING_UNUSUAL, alert_lines
 from screens.record_columns import TRANSACTION_COLUMNS
 from screens.routes import OpenCase, OpenCustomer
 from screens.safe import optional
@@ -93,7 +93,7 @@ class AlertDetailScreen(DataScreen[int]):
             line(Cell(f"The card's last {len(transactions)} transactions, newest first"))
         )
         self._reasons.show(alert.reasons)
-        self._contributions.show(contribution_lines(alert.contributions, alert.anomaly))
+        self._contributions.show(alert_lines(alert))
         self._show_title(alert)
         self._show_what(alert)
         self._show_baseline(alert)

@@ -1,10 +1,10 @@
-"""What a raw anomaly is made of, as lines that add up as they are shown."""
+"""What a model's score is made of, as lines that add up as they are shown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data.models import Anomaly, Contribution
-from engine.features import FEATURES
+from data.models import Alert, Contribution
+from engine.ranker_titles import RANKER_FEATURES
 from screens import figures
 from screens.tones import Tone
 from screens.widgets.columns import Cell, Column
@@ -13,7 +13,16 @@ STRONGEST = 5
 PLACES = 3
 BAR_CELLS = 12
 NOTHING_UNUSUAL = "The model found nothing unusual; the rules above raised this alert."
-_FEATURES = {feature.name: feature for feature in FEATURES}
+_FEATURES = {feature.name: feature for feature in RANKER_FEATURES}
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What contributions add up to, and what that is called; ``base`` is there before any feature."""
+
+    base: float
+    score: float
+    title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +47,34 @@ CONTRIBUTION_COLUMNS: tuple[Column[ContributionLine], ...] = (
 )
 
 
-def contribution_lines(contributions: Sequence[Contribution], anomaly: Anomaly | None) -> tuple[ContributionLine, ...]:
-    """The strongest contributions, all others together, the base, and the raw anomaly that these add up to.
+def alert_lines(alert: Alert) -> tuple[ContributionLine, ...]:
+    """What the model that decided on an alert made of it."""
+    if alert.ranked is not None:
+        ranked = Total(alert.ranked.base, alert.ranked.log_odds, "log-odds, the sum")
+        return contribution_lines(alert.ranked.contributions, ranked)
+    if alert.anomaly is None:
+        return contribution_lines(alert.contributions, None)
+    raw = Total(alert.anomaly.base, alert.anomaly.score, "raw anomaly, the sum")
+    return contribution_lines(alert.contributions, raw)
 
-    Without an anomaly the contributions are no sum, and stand alone. A feature that this program does not know keeps
-    its own name.
+
+def contribution_lines(contributions: Sequence[Contribution], total: Total | None) -> tuple[ContributionLine, ...]:
+    """The strongest contributions, all others together, the base, and the score that these add up to.
+
+    Without a total the contributions are no sum, and stand alone. A feature that this program does not know keeps its
+    own name.
     """
-    if anomaly is None:
+    if total is None:
         return tuple(_line(each, f"{each.share:.{PLACES}f}", contributions) for each in contributions)
     strongest, others = contributions[:STRONGEST], contributions[STRONGEST:]
-    total = f"{anomaly.score:.{PLACES}f}"
-    parts = [*(each.share for each in strongest), sum(each.share for each in others), anomaly.base]
-    *shares, rest, base = figures.adding_up(parts, float(total), PLACES)
+    shown = f"{total.score:.{PLACES}f}"
+    parts = [*(each.share for each in strongest), sum(each.share for each in others), total.base]
+    *shares, rest, base = figures.adding_up(parts, float(shown), PLACES)
     return (
         *(_line(each, _signed(share), contributions) for each, share in zip(strongest, shares, strict=True)),
         ContributionLine(f"all {len(others)} others", _signed(rest), tone=Tone.MUTED),
         ContributionLine("base, before any feature", f"{base:.{PLACES}f}", tone=Tone.MUTED),
-        ContributionLine("raw anomaly, the sum", total, tone=Tone.STRONG),
+        ContributionLine(total.title, shown, tone=Tone.STRONG),
     )
 
 
@@ -65,11 +85,15 @@ def _line(contribution: Contribution, share: str, among: Sequence[Contribution])
     return ContributionLine(
         title=contribution.feature if feature is None else feature.title,
         share=share,
-        value=figures.quantity(contribution.value, unit),
-        usual=figures.quantity(contribution.usual, unit),
+        value=_quantity(contribution.value, unit),
+        usual=_quantity(contribution.usual, unit),
         part=abs(contribution.share) / largest,
         bar_tone=Tone.BAR if contribution.share >= 0.0 else Tone.MUTED,
     )
+
+
+def _quantity(value: float | None, unit: str) -> str:
+    return figures.ABSENT if value is None else figures.quantity(value, unit)
 
 
 def _signed(share: float) -> str:
