@@ -84,7 +84,7 @@ ALERTS = (
     Action("alerts.more", "m", "more", "More", "Load the next older alerts"),
 )
 
-_STEP = Binding.Group("Step", compact=True)
+_STEP = Binding.Group("Go", compact=True)
 
 ALERT_DETAIL = (
     Action("alert.back", "escape", "back", "Back", "Back to the list", display="esc"),
