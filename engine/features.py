@@ -26,6 +26,8 @@ MERCHANT_PRIOR: Final = 5.0
 SMALLEST_AMOUNT: Final = 0.01
 PLACE_ACCURACY_KM: Final = 25.0
 """Cities and cell towers place a card no better than this; it is taken off every distance."""
+NEARBY_DEGREES: Final = 0.15
+"""Places that differ by less in latitude and in longitude are 23.6 km apart at most."""
 SHORTEST_JOURNEY_S: Final = 60.0
 CARD_NOT_PRESENT: Final = frozenset({"online"})
 """Categories whose location says where a device or a shop is, not where the card is."""
@@ -35,6 +37,7 @@ HOPS_TO_JUDGE: Final = 50
 UNRELIABLE_SHARE: Final = 0.2
 HOP_MEMORY: Final = 1 / 200
 MONTH_S: Final = 30 * profiles.DAY_S
+LOG_2: Final = log(2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,32 +205,33 @@ class FeatureState:
 
     def observe(self, event: Event) -> Observation:
         """The features of an event, from what was known before it; then learn from it."""
-        time_s = event.time / MICROSECONDS
-        late = event.time < self.watermark - ALLOWED_LATENESS_US
-        card = self.cards.get(event.card_id, EMPTY_CARD)
-        merchant = EMPTY_MERCHANT if event.merchant is None else self.merchants.get(event.merchant, EMPTY_MERCHANT)
-        category = EMPTY_CATEGORY if event.category is None else self.categories.get(event.category, EMPTY_CATEGORY)
-        amount = event.amount
-        small_before = 0 if late else self.small_amounts.count(event.card_id, event.time)
+        card_id, amount, time, _, _, _, merchant_name, category_name = event
+        time_s = time / MICROSECONDS
+        late = time < self.watermark - ALLOWED_LATENESS_US
+        card = self.cards.get(card_id, EMPTY_CARD)
+        merchant = EMPTY_MERCHANT if merchant_name is None else self.merchants.get(merchant_name, EMPTY_MERCHANT)
+        category = EMPTY_CATEGORY if category_name is None else self.categories.get(category_name, EMPTY_CATEGORY)
+        small_before = 0 if late else self.small_amounts.count(card_id, time)
         memory = Memory(card[:], merchant[:], category[:], self.overall[:], small_before, self.places_unreliable)
 
         if late:
             velocity, small_amounts = 1, 0
         else:
-            self.watermark = max(self.watermark, event.time)
-            velocity = self.velocity.add(event.card_id, event.time, self.watermark)
+            self.watermark = max(self.watermark, time)
+            velocity = self.velocity.add(card_id, time, self.watermark)
             small_amounts = 0
             if amount <= self.small_amount:
-                small_amounts = self.small_amounts.add(event.card_id, event.time, self.watermark)
+                small_amounts = self.small_amounts.add(card_id, time, self.watermark)
 
         baseline = self._baseline(card)
         ratio = amount / baseline
         spread = max(sqrt(card[profiles.VARIANCE]), 0.3 * baseline)
-        deviation = max(0.0, amount - baseline) / spread
+        deviation = (amount - baseline) / spread if amount > baseline else 0.0
         home_km, travel_km, travel_s, speed = measured = self._journey(event, card, time_s)
         if memory.places_unreliable:
             home_km = speed = 0.0
-        merchant_number = 0.0 if event.merchant is None else profiles.merchant_number(event.merchant)
+        merchant_number = 0.0 if merchant_name is None else profiles.merchant_number(merchant_name)
+        is_new_merchant = merchant_number != 0.0 and merchant_number not in profiles.recent_merchants(card)
         hour_excess, day_spend_excess = _rate_excess(card, amount, time_s)
 
         features = (
@@ -239,7 +243,7 @@ class FeatureState:
             hour_excess,
             day_spend_excess,
             _hour_rarity(card, time_s),
-            _is_new_merchant(card, merchant_number),
+            1.0 if is_new_merchant and card[profiles.COUNT] >= 5.0 else 0.0,
             self._merchant_excess(merchant, amount),
             profiles.category_deviation(category, amount),
             log(1.0 + home_km),
@@ -247,7 +251,7 @@ class FeatureState:
             _merchant_suspicion(merchant, time_s),
         )
         if not late:
-            self._learn(event, time_s, ratio, merchant_number, measured[-1])
+            self._learn(event, time_s, ratio, merchant_number if is_new_merchant else 0.0, measured[-1])
         return Observation(features, velocity, small_amounts, travel_km, travel_s, speed, late, memory)
 
     def _baseline(self, card: "array[float]") -> float:
@@ -271,18 +275,16 @@ class FeatureState:
         if card[profiles.HOME_COUNT] == 0.0:
             return 0.0, 0.0, 0.0, 0.0
         here = (event.latitude, event.longitude)
-        last = (card[profiles.PLACE_LATITUDE], card[profiles.PLACE_LONGITUDE])
-        travel_km = max(0.0, distance_km(last, here) - PLACE_ACCURACY_KM)
+        travel_km = _km_beyond_accuracy((card[profiles.PLACE_LATITUDE], card[profiles.PLACE_LONGITUDE]), here)
         travel_s = abs(time_s - card[profiles.PLACE_TIME])
-        home = (card[profiles.HOME_LATITUDE], card[profiles.HOME_LONGITUDE])
-        home_km = max(0.0, distance_km(home, here) - PLACE_ACCURACY_KM)
+        home_km = _km_beyond_accuracy((card[profiles.HOME_LATITUDE], card[profiles.HOME_LONGITUDE]), here)
         return home_km, travel_km, travel_s, travel_km / max(travel_s, SHORTEST_JOURNEY_S) * profiles.HOUR_S
 
-    def _learn(self, event: Event, time_s: float, ratio: float, merchant_number: float, speed: float) -> None:
+    def _learn(self, event: Event, time_s: float, ratio: float, new_merchant: float, speed: float) -> None:
         card = self.cards.get(event.card_id)
         if card is None:
             card = self.cards[event.card_id] = EMPTY_CARD[:]
-        profiles.update_card(card, event.amount, time_s, ratio, merchant_number)
+        profiles.update_card(card, event.amount, time_s, ratio, new_merchant)
         if event.latitude is not None and event.longitude is not None and event.present:
             if card[profiles.HOME_COUNT]:
                 self._judge_hop(speed)
@@ -309,6 +311,12 @@ class FeatureState:
                 return
             category = self.categories[name] = EMPTY_CATEGORY[:]
         profiles.update_category(category, amount)
+
+
+def _km_beyond_accuracy(a: tuple[float, float], b: tuple[float, float]) -> float:
+    if abs(a[0] - b[0]) < NEARBY_DEGREES and abs(a[1] - b[1]) < NEARBY_DEGREES:
+        return 0.0
+    return max(0.0, distance_km(a, b) - PLACE_ACCURACY_KM)
 
 
 def _rate_excess(card: "array[float]", amount: float, time_s: float) -> tuple[float, float]:
@@ -338,13 +346,7 @@ def _hour_rarity(card: "array[float]", time_s: float) -> float:
     seen = card[profiles.HOUR_PROFILE + profiles.hour_bin(time_s)]
     share = (seen + 1.0) / (card[profiles.COUNT] + profiles.HOUR_BINS)
     evenness = share * profiles.HOUR_BINS
-    return -log(evenness) / log(2.0) if evenness < 1.0 else 0.0
-
-
-def _is_new_merchant(card: "array[float]", merchant_number: float) -> float:
-    if not merchant_number or card[profiles.COUNT] < 5.0:
-        return 0.0
-    return 0.0 if merchant_number in card[profiles.MERCHANTS : profiles.FIRST_TIME] else 1.0
+    return -log(evenness) / LOG_2 if evenness < 1.0 else 0.0
 
 
 def _merchant_suspicion(merchant: "array[float]", time_s: float) -> float:

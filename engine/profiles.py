@@ -12,6 +12,7 @@ from zlib import crc32
 WINSOR_MULTIPLE: Final = 2.5
 SLOWEST_LEARNING: Final = 0.02
 """The weight of one amount in a mean, once a profile has 50 of them."""
+FAST_LEARNING: Final = 1.0 / SLOWEST_LEARNING
 
 DAY_S: Final = 86_400.0
 HOUR_S: Final = 3_600.0
@@ -86,10 +87,26 @@ def usual_hour_bins(card: "array[float]") -> list[int]:
     return chosen
 
 
-def update_card(card: "array[float]", amount: float, time_s: float, ratio: float, merchant: float) -> None:
+def _weight_of_next(count: float) -> float:
+    """The weight of one more value in a mean of ``count``."""
+    return 1.0 / (count + 1.0) if count < FAST_LEARNING else SLOWEST_LEARNING
+
+
+def _winsorised(amount: float, mean: float, count: float) -> float:
+    clip = WINSOR_MULTIPLE * mean
+    return clip if amount > clip > 0.0 and count >= 3.0 else amount
+
+
+def recent_merchants(card: "array[float]") -> "array[float]":
+    """The numbers that stand for the last merchants that were new to a card; 0 where there were fewer."""
+    return card[MERCHANTS:FIRST_TIME]
+
+
+def update_card(card: "array[float]", amount: float, time_s: float, ratio: float, new_merchant: float) -> None:
     """Add one transaction to a card's profile; ``ratio`` is its amount over the baseline as it was before.
 
-    ``merchant`` is a non-zero number that stands for the merchant, 0 when there is none.
+    ``new_merchant`` is a non-zero number that stands for the merchant, 0 when it is among the recent ones already or
+    when there is none.
     """
     count = card[COUNT]
     elapsed = time_s - card[LAST_TIME] if count else 0.0
@@ -110,16 +127,15 @@ def update_card(card: "array[float]", amount: float, time_s: float, ratio: float
     card[SPEND_30D] += amount
 
     mean = card[MEAN]
-    clipped = min(amount, WINSOR_MULTIPLE * mean) if count >= 3.0 and mean > 0.0 else amount
-    weight = max(1.0 / (count + 1.0), SLOWEST_LEARNING)
-    deviation = clipped - mean
+    weight = _weight_of_next(count)
+    deviation = _winsorised(amount, mean, count) - mean
     card[MEAN] = mean + weight * deviation
     card[VARIANCE] = (1.0 - weight) * (card[VARIANCE] + weight * deviation * deviation)
 
     _remember_ratio(card, time_s, ratio)
     card[HOUR_PROFILE + hour_bin(time_s)] += 1.0
-    if merchant and merchant not in card[MERCHANTS:FIRST_TIME]:
-        remember_merchant(card, merchant)
+    if new_merchant:
+        remember_merchant(card, new_merchant)
 
 
 def merchant_number(merchant: str) -> float:
@@ -160,7 +176,7 @@ def update_place(card: "array[float]", time_s: float, latitude: float, longitude
         card[PLACE_LATITUDE] = latitude
         card[PLACE_LONGITUDE] = longitude
     count = card[HOME_COUNT]
-    weight = max(1.0 / (count + 1.0), SLOWEST_LEARNING)
+    weight = _weight_of_next(count)
     card[HOME_COUNT] = count + 1.0
     card[HOME_LATITUDE] += weight * (latitude - card[HOME_LATITUDE])
     card[HOME_LONGITUDE] += weight * (longitude - card[HOME_LONGITUDE])
@@ -177,9 +193,8 @@ def update_merchant(merchant: "array[float]", amount: float, time_s: float, rati
     if elapsed > 0.0 or not count:
         merchant[MERCHANT_TIME] = time_s
     mean = merchant[MERCHANT_MEAN]
-    clipped = min(amount, WINSOR_MULTIPLE * mean) if count >= 3.0 and mean > 0.0 else amount
     merchant[MERCHANT_COUNT] = count + 1.0
-    merchant[MERCHANT_MEAN] = mean + max(1.0 / (count + 1.0), SLOWEST_LEARNING) * (clipped - mean)
+    merchant[MERCHANT_MEAN] = mean + _weight_of_next(count) * (_winsorised(amount, mean, count) - mean)
     merchant[MERCHANT_RECENT] += 1.0
     merchant[MERCHANT_SUSPICIOUS] += ratio > SUSPICIOUS_RATIO
 
