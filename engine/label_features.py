@@ -11,6 +11,7 @@ chapter 3.
 
 from array import array
 from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterator, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import accumulate
 from math import isfinite, nan
@@ -68,6 +69,33 @@ class MerchantFrauds(NamedTuple):
 
     frauds: int
     transactions: int
+
+
+class FraudShare(NamedTuple):
+    """Known frauds of a window, and the transactions it holds where the days at its ends are taken to be even."""
+
+    frauds: int
+    transactions: float
+
+
+class _Volume:
+    """A merchant's transactions in the days up to a time; ``by_day`` are those of that day and the ones before."""
+
+    def __init__(self, by_day: list[int], end: int) -> None:
+        self._day, of_day = divmod(end, DAY_US)
+        self._by_day = by_day
+        self._totals = list(accumulate(by_day))
+        self._rest_of_day = 1.0 - of_day / DAY_US
+        self._not_yet = self._rest_of_day * by_day[0]
+
+    def within(self, days: int) -> float:
+        """The transactions of the last ``days`` times 24 hours."""
+        return self._totals[days - 1] - self._not_yet + self._rest_of_day * self._by_day[days]
+
+    def whole_days_with(self, count: int) -> tuple[int, float]:
+        """The latest midnight since which there were ``count`` transactions or more, and how many there were."""
+        days = min(bisect_left(self._totals, count + self._not_yet), len(self._totals) - 1)
+        return (self._day - days) * DAY_US, self._totals[days] - self._not_yet
 
 
 _NO_FRAUD: Final = (0.0,) * 11 + (nan,) * 4
@@ -205,36 +233,43 @@ class LabelState:
     def _merchant_features(self, merchant: str, frauds: "array[int]", time: int) -> tuple[float, ...]:
         oldest, end = time - self._memory_us, time - self.delay_us
         decided = bisect_right(frauds, end)
-        day, of_day = divmod(end, DAY_US)
-        by_day = self._counts_back_from(merchant, day, WINDOWS_DAYS[-1] + 1)
-        totals = list(accumulate(by_day))
-        elapsed = of_day / DAY_US
-        unborn = (1.0 - elapsed) * by_day[0]
-
-        def transactions(days: int) -> float:
-            return totals[days - 1] - unborn + (1.0 - elapsed) * by_day[days]
-
+        volume = self._volume(merchant, end)
         shares = [
-            _share(decided - bisect_right(frauds, end - days * DAY_US), transactions(days)) for days in WINDOWS_DAYS
+            _share(decided - bisect_right(frauds, end - days * DAY_US), volume.within(days)) for days in WINDOWS_DAYS
         ]
         lasts = []
         for count in LAST_OUTCOMES:
-            days = min(bisect_left(totals, count + unborn), WINDOWS_DAYS[-1])
-            lasts.append(
-                _share(decided - bisect_left(frauds, (day - days) * DAY_US, 0, decided), totals[days] - unborn)
-            )
+            midnight, transactions = volume.whole_days_with(count)
+            lasts.append(_share(decided - bisect_left(frauds, midnight, 0, decided), transactions))
         unexplained = self._known.unexplained.get(merchant, _NO_TIMES)
         month = end - 28 * DAY_US
         plain = bisect_right(unexplained, end) - bisect_right(unexplained, month)
         return (
             *shares,
             *lasts,
-            _share(plain, transactions(28)),
+            _share(plain, volume.within(28)),
             float(_since(frauds, month)),
             float(len(frauds) - decided),
             *_ages(frauds, oldest, time),
             *_ages(unexplained, oldest, time),
         )
+
+    def _volume(self, merchant: str, end: int) -> "_Volume":
+        return _Volume(self._counts_back_from(merchant, end // DAY_US, WINDOWS_DAYS[-1] + 1), end)
+
+    def unexplained_shares(self, merchant: str, time: int, windows_days: Sequence[int]) -> Iterator[FraudShare]:
+        """For each window, the merchant's frauds that no amount explains, and its transactions.
+
+        Windows end the label delay ago, up to where outcomes are decided; and at ``time``, for what is known early.
+        """
+        unexplained = self._known.unexplained.get(merchant)
+        if unexplained is None:
+            return
+        for end in (time - self.delay_us, time):
+            volume = self._volume(merchant, end)
+            known = bisect_right(unexplained, end)
+            for days in windows_days:
+                yield FraudShare(known - bisect_right(unexplained, end - days * DAY_US), volume.within(days))
 
     def _counts_back_from(self, merchant: str, day: int, length: int) -> list[int]:
         """A merchant's transactions on a day and each of the days before it, (length,); 0 outside memory."""
