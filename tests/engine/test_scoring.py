@@ -6,7 +6,7 @@ from data.errors import SettingError
 from data.models import RiskLevel, Rule, RuleAction, RuleType
 from data.schema import DEFAULT_RULES
 from engine.rules import RuleHit
-from engine.scoring import Thresholds, fuse, rule_strength
+from engine.scoring import LEARNT, SAFETY_NET, Thresholds, fuse, fuse_ranked, rule_strength
 
 scores = st.floats(0, 1)
 
@@ -128,3 +128,20 @@ def test_a_flag_aggravates_what_alerts_without_it_and_moves_nothing_below(score:
         assert fused == pytest.approx(score, abs=1e-12)
     else:
         assert fused == pytest.approx(1 - (1 - score) * (1 - rule_strength(weight)), abs=1e-12)
+
+
+@given(scores, scores, hits)
+def test_a_serving_ranker_hides_nothing_that_is_most_unusual(
+    ranked: float, anomaly: float, found: list[RuleHit]
+) -> None:
+    fused = fuse_ranked(ranked, anomaly, found, 0.5)
+    assert fused >= fuse(ranked, (), 0.5)
+    assert fused >= anomaly or anomaly < SAFETY_NET
+
+
+@given(scores, st.floats(0, 0.69), hits)
+def test_a_rule_on_what_the_ranker_has_learnt_is_not_counted_again(
+    ranked: float, anomaly: float, found: list[RuleHit]
+) -> None:
+    rest = [hit for hit in found if hit.rule.type not in LEARNT]
+    assert fuse_ranked(ranked, anomaly, found, 0.5) == fuse(ranked, rest, 0.5)
