@@ -3,7 +3,11 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
 from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from data.errors import SettingError
 from data.timestamps import to_microseconds
@@ -50,9 +54,10 @@ class DateRange:
         """The first microsecond after it, since the epoch."""
         return _midnight(self.last) + _DAY_US
 
-    def holds(self, event_time: int) -> bool:
-        """Whether a time in microseconds since the epoch lies in it."""
-        return self.start <= event_time < self.end
+    def holds(self, times: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of the times, in microseconds since the epoch, lie in it; the shape of ``times``."""
+        inside: NDArray[np.bool_] = (self.start <= times) & (times < self.end)
+        return inside
 
     def __str__(self) -> str:
         return f"{self.first}..{self.last}"
@@ -81,16 +86,40 @@ def parse_delay(text: str) -> timedelta:
 _UNITS = {"d": "days", "h": "hours"}
 
 
+class Labels(StrEnum):
+    """How labels become known.
+
+    ``ALL``: each the delay after its transaction. ``DISPOSITIONS``: those of the cards that analysts review, at the end
+    of the day; fraud that they miss, by chargeback, the delay after its transaction.
+    """
+
+    ALL = "all"
+    DISPOSITIONS = "dispositions"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what follows ``--labels``.
+
+        Raises:
+            SettingError: it is neither.
+        """
+        try:
+            return cls(text.strip())
+        except ValueError:
+            raise SettingError(f"--labels {text[:40]!r}: write all or dispositions") from None
+
+
 @dataclass(frozen=True, slots=True)
 class BacktestPlan:
     """What is tested, on what it may learn, and how much analysts can review.
 
-    A label is known ``delay`` after the event time of its transaction. ``train`` is None where there is none; with
+    What is not known for fraud ``delay`` after its transaction is honest. ``train`` is None where there is none; with
     ``cold``, it only says whose fraud is known. Without ``test``, all rows are tested. ``budget`` is in transactions a
-    day.
+    day, ``capacity`` in cards a day; it is None where labels do not come from analysts.
 
     Raises:
-        SettingError: the ranges do not leave the labels time to become known, or the budget is not positive.
+        SettingError: the ranges do not leave the labels time to become known, the budget or the capacity is not
+            positive, or an option goes without the one that it needs.
     """
 
     cold: bool
@@ -98,8 +127,11 @@ class BacktestPlan:
     delay: timedelta = DEFAULT_DELAY
     test: DateRange | None = None
     budget: int = DEFAULT_BUDGET
+    labels: Labels = Labels.ALL
+    capacity: int | None = None
 
     def __post_init__(self) -> None:
+        self._check_labels()
         if self.budget < 1:
             raise SettingError(f"--budget {self.budget}: give 1 transaction a day or more")
         if not self.cold and (self.train is None or self.test is None):
@@ -111,12 +143,33 @@ class BacktestPlan:
             return
         if self.test is None:
             raise SettingError(f"--train {self.train} has no --test: give the days to test on")
-        if self.train.end + self.delay_us > self.test.start:
+        self._check_order(self.train, self.test)
+
+    def _check_labels(self) -> None:
+        if self.labels is Labels.ALL:
+            if self.capacity is not None:
+                raise SettingError("--capacity is what analysts dispose of: it goes with --labels dispositions")
+            return
+        if self.cold:
+            raise SettingError("--cold uses no labels: leave out --labels dispositions, or --cold")
+        if self.capacity is None:
+            raise SettingError("--labels dispositions needs --capacity N: the cards that analysts dispose of in a day")
+        if self.capacity < 1:
+            raise SettingError(f"--capacity {self.capacity}: give 1 card a day or more")
+
+    def _check_order(self, train: DateRange, test: DateRange) -> None:
+        if self.labels is Labels.DISPOSITIONS:
+            # What is younger than the delay is learnt from where it was reviewed, and only there.
+            if train.end > test.start:
+                earliest = train.last + timedelta(days=1)
+                raise SettingError(f"--train {train} overlaps --test {test}: start the test on {earliest} or later")
+            return
+        if train.end + self.delay_us > test.start:
             whole_days = -(-self.delay // timedelta(days=1))
-            earliest = self.train.last + timedelta(days=1 + whole_days)
+            earliest = train.last + timedelta(days=1 + whole_days)
             raise SettingError(
-                f"--train {self.train} overlaps the {self.delay_text} that its labels take to be known, or --test "
-                f"{self.test}: start the test on {earliest} or later"
+                f"--train {train} overlaps the {self.delay_text} that its labels take to be known, or --test "
+                f"{test}: start the test on {earliest} or later"
             )
 
     @property
@@ -129,17 +182,3 @@ class BacktestPlan:
         """The label delay as it is written on the command line."""
         whole_days, rest = divmod(self.delay, timedelta(days=1))
         return f"{self.delay // timedelta(hours=1)}h" if rest else f"{whole_days}d"
-
-    def tests(self, event_time: int) -> bool:
-        """Whether a transaction of this time is tested."""
-        return self.test is None or self.test.holds(event_time)
-
-    def trains(self, event_time: int) -> bool:
-        """Whether a transaction of this time is learnt from."""
-        return not self.cold and self.train is not None and self.train.holds(event_time)
-
-    def reveals(self, event_time: int) -> bool:
-        """Whether fraud of this time is known when the test starts, from the labels of the train range on."""
-        if self.train is None or self.test is None:
-            return False
-        return self.train.start <= event_time < self.test.start - self.delay_us

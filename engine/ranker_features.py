@@ -8,12 +8,13 @@ from engine.card_history import HISTORY_FEATURE_NAMES, HistoryState
 from engine.features import FEATURE_NAMES, Event
 from engine.label_features import LABEL_FEATURE_NAMES, LabelState
 
-RANKER_FEATURE_NAMES: Final = (*FEATURE_NAMES, *HISTORY_FEATURE_NAMES, *LABEL_FEATURE_NAMES)
+UNLABELLED_FEATURE_NAMES: Final = (*FEATURE_NAMES, *HISTORY_FEATURE_NAMES)
+RANKER_FEATURE_NAMES: Final = (*UNLABELLED_FEATURE_NAMES, *LABEL_FEATURE_NAMES)
 _OVER_MEDIAN: Final = RANKER_FEATURE_NAMES.index("amount_over_median")
 
 
 def usual_ratio(row: Sequence[float]) -> float:
-    """A transaction's amount over its card's usual one, from its row, for ``KnownFraud``."""
+    """A transaction's amount over its card's usual one, for ``KnownFraud``; ``row`` may end before the labels' part."""
     return exp(row[_OVER_MEDIAN])
 
 

@@ -10,8 +10,9 @@ from tempfile import TemporaryDirectory
 from data.models import Rule
 from data.queries import recovery
 from data.store import Store
-from engine.backtest import Backtest, BacktestResult
+from engine.backtest import BacktestResult, judge, last_needed
 from engine.backtest_plan import BacktestPlan
+from engine.backtest_replay import Replay
 from engine.decode import Decoder
 from engine.features import EventReader
 from engine.gazetteer import Gazetteer
@@ -67,12 +68,20 @@ class BacktestRun:
         """
         started = self._clocks.monotonic()
         try:
-            result = asyncio.run(self._backtest().run())
+            rows = asyncio.run(self._replay().run(last_needed(self._plan)))
+            result = judge(
+                rows,
+                self._plan,
+                thresholds_of(self._settings),
+                self._clocks.now(),
+                # How long the training takes is not known.
+                lambda: self._report(EngineState.RUNNING, None, rows.counts.records),
+            )
         except StoppedError:
             return None
         return TimedResult(result, self._clocks.monotonic() - started)
 
-    def _backtest(self) -> Backtest:
+    def _replay(self) -> Replay:
         rules = _default_rules()
         gazetteer = Gazetteer()
         path = self._settings.MODEL_PATH or data_folder() / "model.npz"
@@ -85,16 +94,14 @@ class BacktestRun:
             lambda share: self._report(EngineState.TRAINING, share, 0),
         )
         reader = EventReader(gazetteer)
-        return Backtest(
+        return Replay(
             self._source,
             self._decoder,
             new_scorer(self._settings, rules, reader, model),
-            self._plan,
-            self._label,
-            thresholds_of(self._settings),
             reader,
-            self._clocks.now(),
+            self._label,
             lambda share, records: self._report(EngineState.RUNNING, share, records),
+            for_ranker=not self._plan.cold,
         )
 
     def _report(self, state: EngineState, share: float | None, records: int) -> None:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from data.errors import SentinelError, SettingError
 from data.store import Store
-from engine.backtest_plan import DEFAULT_BUDGET, BacktestPlan, DateRange, parse_delay
+from engine.backtest_plan import DEFAULT_BUDGET, BacktestPlan, DateRange, Labels, parse_delay
 from engine.columns import ColumnMap, parse_map, preset
 from engine.decode import JsonDecoder
 from engine.files import open_file
@@ -174,6 +174,18 @@ def backtest(
     budget: Annotated[
         int, typer.Option("--budget", help="Transactions that analysts can review in a day.")
     ] = DEFAULT_BUDGET,
+    labels: Annotated[
+        str,
+        typer.Option(
+            "--labels",
+            metavar="all|dispositions",
+            help="Each label is known --delay late, or analysts dispose of cards and chargebacks come --delay late.",
+        ),
+    ] = Labels.ALL.value,
+    capacity: Annotated[
+        int | None,
+        typer.Option("--capacity", help="Cards that analysts dispose of in a day.", show_default=False),
+    ] = None,
     as_json_object: JsonOption = False,
     overrides: SetOption = None,
 ) -> None:
@@ -185,6 +197,8 @@ def backtest(
         delay=parse_delay(delay),
         test=None if test is None else DateRange.parse("--test", test),
         budget=budget,
+        labels=Labels.parse(labels),
+        capacity=capacity,
     )
     columns = _columns(preset_name, mapping, label)
     if columns.label is None:

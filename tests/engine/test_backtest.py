@@ -15,9 +15,12 @@ from data.engine_writes import EngineWriter
 from data.errors import SettingError
 from data.queries import recovery
 from data.store import Store
-from engine.backtest import Backtest, BacktestResult
+from engine.backtest import BacktestResult, judge, last_needed
 from engine.backtest_figures import figures
-from engine.backtest_plan import BacktestPlan, DateRange
+from engine.backtest_plan import BacktestPlan, DateRange, Labels
+from engine.backtest_prior import first_days, scores_with_prior
+from engine.backtest_replay import Replay
+from engine.backtest_rows import ReplayedRows
 from engine.columns import preset
 from engine.decode import CsvDecoder
 from engine.features import EventReader, FeatureState
@@ -73,12 +76,15 @@ class LinesSource:
             yield Batch(self.partition, at, self._records[at : at + 500], 0.0)
 
 
-def run(file: Path, scorer: Scorer, plan: BacktestPlan, label: str = "TX_FRAUD") -> BacktestResult:
+def replayed(file: Path, scorer: Scorer, label: str = "TX_FRAUD", until: int | None = None) -> ReplayedRows:
     source = LinesSource(file)
     decoder = CsvDecoder(preset("handbook").with_label(label), source.header)
-    return asyncio.run(
-        Backtest(source, decoder, scorer, plan, label, Thresholds(), READER, NOW, lambda share, records: None).run()
-    )
+    replay = Replay(source, decoder, scorer, READER, label, lambda share, records: None, for_ranker=True)
+    return asyncio.run(replay.run(until))
+
+
+def run(file: Path, scorer: Scorer, plan: BacktestPlan, label: str = "TX_FRAUD") -> BacktestResult:
+    return judge(replayed(file, scorer, label, last_needed(plan)), plan, Thresholds(), NOW)
 
 
 def test_figures_are_those_of_the_scores_that_the_pipeline_stores(
@@ -233,6 +239,51 @@ def test_what_is_not_known_at_the_test_cannot_change_its_ranking(
     # The same scores under opposite truths: the areas add up to one.
     areas = [(each.models["gradient_boosting"].auc_roc or 0.0) for each in (before, after)]
     assert sum(areas) == pytest.approx(1.0)
+
+
+def test_one_replay_serves_any_number_of_plans(
+    labelled_stream: Path, model: AnomalyModel, gazetteer: Gazetteer, store: Store
+) -> None:
+    rows = replayed(labelled_stream, new_scorer(model, gazetteer, store))
+    plans = (SUPERVISED, replace(SUPERVISED, test=days(18, 20)), REVIEWED, replace(SUPERVISED, cold=True), SUPERVISED)
+    judged = [judge(rows, plan, Thresholds(), NOW) for plan in plans]
+    assert judged[0] == judged[-1]
+    assert judged[0] != judged[1] != judged[3] != judged[0]
+    alone = run(labelled_stream, new_scorer(model, gazetteer, store), REVIEWED)
+    assert replace(alone, counts=rows.counts) == judged[2]
+
+
+REVIEWED = replace(SUPERVISED, labels=Labels.DISPOSITIONS, capacity=3)
+
+
+def test_analysts_and_chargebacks_teach_about_as_much_as_all_labels(
+    labelled_stream: Path, model: AnomalyModel, gazetteer: Gazetteer, store: Store
+) -> None:
+    rows = replayed(labelled_stream, new_scorer(model, gazetteer, store))
+    all_labels, reviewed = (judge(rows, plan, Thresholds(), NOW) for plan in (SUPERVISED, REVIEWED))
+    assert reviewed.train_rows == all_labels.train_rows
+    assert (reviewed.fused.average_precision or 0.0) > 0.8 * (all_labels.fused.average_precision or 0.0)
+
+
+def test_what_is_younger_than_the_delay_and_was_not_reviewed_is_not_learnt_from(
+    labelled_stream: Path, model: AnomalyModel, gazetteer: Gazetteer, store: Store
+) -> None:
+    rows = replayed(labelled_stream, new_scorer(model, gazetteer, store))
+    to_the_eve = replace(REVIEWED, train=days(8, 17))
+    learnt = judge(rows, to_the_eve, Thresholds(), NOW).train_rows
+    # What is older than the delay, and some of the three days that are younger.
+    assert 7 * 160 < learnt < 8 * 160
+
+
+def test_the_prior_loses_nothing_in_the_first_days_of_labels_and_gains_with_them(
+    labelled_stream: Path, model: AnomalyModel, gazetteer: Gazetteer, store: Store
+) -> None:
+    rows = replayed(labelled_stream, new_scorer(model, gazetteer, store))
+    days_seen = first_days(rows, 3 * 86_400_000_000, Thresholds(), 10)
+    assert [each.day.isoformat() for each in days_seen] == [f"2026-01-{day:02d}" for day in range(4, 14)]
+    assert sum(each.with_prior or 0.0 for each in days_seen) > 1.2 * sum(each.cold or 0.0 for each in days_seen)
+    scores = scores_with_prior(rows, 3 * 86_400_000_000, Thresholds())
+    assert (scores - np.array(rows.fused)).min() > -1e-15
 
 
 def test_a_train_range_without_data_is_refused_in_words(labelled_stream: Path, scorer: Scorer) -> None:

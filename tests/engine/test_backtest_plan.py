@@ -2,10 +2,11 @@
 
 from datetime import date, timedelta
 
+import numpy as np
 import pytest
 
 from data.errors import SettingError
-from engine.backtest_plan import BacktestPlan, DateRange, parse_delay
+from engine.backtest_plan import BacktestPlan, DateRange, Labels, parse_delay
 
 DAY_US = 86_400_000_000
 
@@ -17,12 +18,8 @@ def days(text: str) -> DateRange:
 def test_a_range_holds_both_its_days_to_the_last_microsecond() -> None:
     january = days("1970-01-02..1970-01-03")
     assert january == DateRange(date(1970, 1, 2), date(1970, 1, 3))
-    assert [january.holds(time) for time in (DAY_US - 1, DAY_US, 3 * DAY_US - 1, 3 * DAY_US)] == [
-        False,
-        True,
-        True,
-        False,
-    ]
+    times = np.array([DAY_US - 1, DAY_US, 3 * DAY_US - 1, 3 * DAY_US])
+    assert january.holds(times).tolist() == [False, True, True, False]
 
 
 @pytest.mark.parametrize(
@@ -69,20 +66,29 @@ def test_a_test_without_labels_to_learn_from_is_refused_unless_it_is_cold() -> N
         BacktestPlan(cold=True, train=days("2026-01-01..2026-01-02"))
     with pytest.raises(SettingError, match="--budget"):
         BacktestPlan(cold=True, budget=0)
-    assert BacktestPlan(cold=True).tests(0)
 
 
-def test_fraud_is_revealed_by_the_labels_that_are_known_when_the_test_starts() -> None:
-    plan = BacktestPlan(
-        cold=True,
-        train=days("1970-01-02..1970-01-03"),
-        delay=timedelta(days=7),
-        test=days("1970-01-12..1970-01-13"),
-    )
-    assert [plan.reveals(time) for time in (DAY_US - 1, DAY_US, 4 * DAY_US - 1, 4 * DAY_US)] == [
-        False,
-        True,
-        True,
-        False,
-    ]
-    assert not plan.trains(DAY_US)
+def dispositions(train: str, test: str, capacity: int | None = 10, *, cold: bool = False) -> BacktestPlan:
+    return BacktestPlan(cold=cold, train=days(train), test=days(test), labels=Labels.DISPOSITIONS, capacity=capacity)
+
+
+def test_days_younger_than_the_delay_may_be_learnt_from_where_they_are_reviewed_and_no_tested_day() -> None:
+    train = "2026-01-01..2026-01-07"
+    assert dispositions(train, "2026-01-08..2026-01-09").capacity == 10
+    with pytest.raises(SettingError, match="start the test on 2026-01-08"):
+        dispositions(train, "2026-01-07..2026-01-09")
+
+
+def test_analysts_need_a_capacity_and_a_capacity_needs_analysts() -> None:
+    train, test = "2026-01-01..2026-01-07", "2026-01-15..2026-01-20"
+    for capacity in (None, 0, -1):
+        with pytest.raises(SettingError, match="--capacity"):
+            dispositions(train, test, capacity)
+    with pytest.raises(SettingError, match="--labels dispositions"):
+        BacktestPlan(cold=False, train=days(train), test=days(test), capacity=10)
+    with pytest.raises(SettingError, match="--cold"):
+        dispositions(train, test, cold=True)
+    for text in ("", "some", "ALL"):
+        with pytest.raises(SettingError, match="--labels"):
+            Labels.parse(text)
+    assert Labels.parse("dispositions") is Labels.DISPOSITIONS

@@ -40,8 +40,7 @@ def test_a_cold_backtest_prints_one_json_object_and_stores_nothing(labelled_stre
 
 
 def test_a_supervised_backtest_prints_each_model_and_the_same_figures_on_every_run(labelled_stream: Path) -> None:
-    arguments = ("--preset", "handbook", "--label", "TX_FRAUD", "--train", "2026-01-08..2026-01-14", "--delay", "3d",
-                 "--test", "2026-01-18..2026-01-24", "--json")  # fmt: skip
+    arguments = ("--preset", "handbook", "--label", "TX_FRAUD", *RANGES, "--json")
     reports = []
     for _ in range(2):
         done = backtest(str(labelled_stream), *arguments)
@@ -82,6 +81,21 @@ def test_a_signal_ends_a_backtest_in_one_line(labelled_stream: Path) -> None:
         assert process.stderr.read().decode().splitlines() == ["stopped; nothing of a backtest is kept"]
 
 
+RANGES = ("--train", "2026-01-08..2026-01-14", "--delay", "3d", "--test", "2026-01-18..2026-01-24")
+
+
+def test_a_backtest_whose_labels_analysts_find_prints_the_same_figures_on_every_run(labelled_stream: Path) -> None:
+    arguments = ("--preset", "handbook", "--label", "TX_FRAUD", "--train", "2026-01-08..2026-01-17", *RANGES[2:],
+                 "--labels", "dispositions", "--json")  # fmt: skip
+    reports = []
+    for capacity in ("1", "1", "10"):
+        done = backtest(str(labelled_stream), *arguments, "--capacity", capacity)
+        assert done.returncode == 0, done.stderr
+        reports.append(json.loads(done.stdout) | {"seconds": None})
+    assert reports[0] == reports[1] != reports[2]
+    assert reports[0]["average_precision"] > reports[0]["models"]["isolation_forest"]["average_precision"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
@@ -97,6 +111,27 @@ def test_a_signal_ends_a_backtest_in_one_line(labelled_stream: Path) -> None:
         (["--label", "TX_FRAUD", "--train", "2026-01-01..2026-01-09"], "--test"),
         (["--cold", "--label", "TX_FRAUD", "--budget", "0"], "--budget"),
         (["--cold", "--label", "TX_FRAUD", "--delay", "soon"], "--delay"),
+        (["--label", "TX_FRAUD", *RANGES, "--capacity", "5"], "--labels dispositions"),
+        (["--label", "TX_FRAUD", *RANGES, "--labels", "dispositions", "--capacity", "0"], "--capacity 0"),
+        (["--label", "TX_FRAUD", *RANGES, "--labels", "dispositions"], "--capacity N"),
+        (["--label", "TX_FRAUD", *RANGES, "--labels", "some"], "--labels 'some'"),
+        (["--cold", "--label", "TX_FRAUD", "--labels", "dispositions", "--capacity", "5"], "--cold"),
+        (["--cold", "--label", "TX_AMOUNT"], "0, 1, true or false"),
+        (
+            [
+                "--label",
+                "TX_FRAUD",
+                "--labels",
+                "dispositions",
+                "--capacity",
+                "5",
+                "--train",
+                "2026-01-08..2026-01-18",
+                "--test",
+                "2026-01-18..2026-01-24",
+            ],
+            "2026-01-19",
+        ),
     ],
 )
 def test_bad_input_gets_one_line_and_exit_code_2(arguments: list[str], word: str, labelled_stream: Path) -> None:
@@ -105,3 +140,16 @@ def test_bad_input_gets_one_line_and_exit_code_2(arguments: list[str], word: str
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1
     assert word in done.stderr
+
+
+def test_a_test_range_without_fraud_is_refused_in_words(labelled_stream: Path, tmp_path: Path) -> None:
+    honest = [
+        line if "2026-01-20T" not in line else ",".join([*line.split(",")[:5], "0", "0"])
+        for line in labelled_stream.read_text().splitlines()
+    ]
+    file = tmp_path / "honest.csv"
+    file.write_text("\n".join(honest) + "\n")
+    arguments = ("--preset", "handbook", "--label", "TX_FRAUD", "--cold", "--test", "2026-01-20..2026-01-20")
+    done = backtest(str(file), *arguments)
+    assert done.returncode == 2
+    assert "--test 2026-01-20..2026-01-20 has no fraud" in done.stderr
