@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.features import Event
+from engine.features import FEATURE_NAMES, Event, amount_ratio
 from engine.metrics import LabelledRows
-from engine.ranker_features import UNLABELLED_FEATURE_NAMES, usual_ratio
+from engine.ranker_features import UNLABELLED_FEATURE_NAMES
 from engine.rules import RuleHit
 
 DAY_US: Final = 86_400_000_000
@@ -128,7 +128,7 @@ class ReplayedRows:
     def ratio(self, row: int) -> float:
         """The amount of a row over its card's usual one."""
         start = row * len(UNLABELLED_FEATURE_NAMES)
-        return usual_ratio(self.features[start : start + len(UNLABELLED_FEATURE_NAMES)])
+        return amount_ratio(self.features[start : start + len(FEATURE_NAMES)])
 
     def matrix(self, chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
         """The ranker's features that need no labels, of the rows of a mask, (rows, features).

@@ -3,11 +3,11 @@
 from array import array
 from bisect import bisect_left, insort
 from collections.abc import Sequence
-from math import ceil, exp, log, nan
+from math import ceil, log, nan
 from typing import Final
 
 from engine import history_memory
-from engine.features import FEATURE_NAMES, MICROSECONDS, SMALLEST_AMOUNT, Event
+from engine.features import MICROSECONDS, SMALLEST_AMOUNT, Event, amount_ratio
 from engine.history_memory import CardMemory, HistoryMemory
 from engine.profiles import DAY_S, SLOWEST_LEARNING, WINSOR_MULTIPLE
 
@@ -51,8 +51,6 @@ HISTORY_FEATURE_NAMES: Final = (
 are logarithms of an amount over the median of those 50 before it; unusual is a ratio of 2 and more, far of 3 and more.
 Days are NaN without one in memory. The merchant's mean is the logarithm of its winsorised mean amount."""
 
-_RATIO_TO_MEAN: Final = FEATURE_NAMES.index("amount_over_mean")
-
 
 class HistoryState:
     """The last amounts of each card and the mean amount of each merchant, bounded for each."""
@@ -77,7 +75,7 @@ class HistoryState:
             rank = bisect_left(amounts, cents) / count
             over_highest = log(max(cents, 1) / max(amounts[-1], 1))
         else:
-            ratio, rank, over_highest = exp(features[_RATIO_TO_MEAN]), nan, nan
+            ratio, rank, over_highest = amount_ratio(features), nan, nan
         merchant_mean = self._merchant_mean(event)
         row = (
             _step(min(log(1.0 + event.amount), HIGHEST_AMOUNT_STEP), AMOUNT_STEPS),

@@ -5,7 +5,7 @@ at 0 for what is ordinary, because an Isolation Forest isolates a low amount as 
 """
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import exp, expm1, log, sqrt
 from typing import Final, NamedTuple
@@ -71,6 +71,12 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("merchant_suspicion", "share of unusual spend at the merchant", "", _same),
 )
 FEATURE_NAMES: Final[tuple[str, ...]] = tuple(feature.name for feature in FEATURES)
+AMOUNT_OVER_MEAN: Final = FEATURE_NAMES.index("amount_over_mean")
+
+
+def amount_ratio(features: Sequence[float]) -> float:
+    """A transaction's amount over its card's usual one, at least 1, from its features (a ranker's row starts so)."""
+    return exp(features[AMOUNT_OVER_MEAN])
 
 
 class Event(NamedTuple):

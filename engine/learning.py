@@ -7,14 +7,13 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.features import FEATURE_NAMES, Event
+from engine.features import AMOUNT_OVER_MEAN, FEATURE_NAMES, Event
 from engine.label_features import KnownFraud, LabelState
 from engine.prior import fraud_prior
 from engine.ranker import Ranker
 from engine.ranker_features import RankerFeatures
 
 LABEL_DELAY_US: Final = 7 * 86_400_000_000
-_OVER_MEAN: Final = FEATURE_NAMES.index("amount_over_mean")
 
 
 class Rankers(NamedTuple):
@@ -102,7 +101,7 @@ class Learning:
         """
         if self.history is not None:
             features = [0.0] * len(FEATURE_NAMES)
-            features[_OVER_MEAN] = log(amount_ratio)
+            features[AMOUNT_OVER_MEAN] = log(amount_ratio)
             self.history.observe(event, features)
 
     def tell(self, fraud: KnownFraud) -> None:

@@ -1,7 +1,6 @@
 """The ranker's row of a transaction, as it was when the transaction came: in training and in serving the same code."""
 
 from collections.abc import Sequence
-from math import exp
 from typing import Final
 
 from engine.card_history import HISTORY_FEATURE_NAMES, HistoryState
@@ -10,12 +9,6 @@ from engine.label_features import LABEL_FEATURE_NAMES, LabelState
 
 UNLABELLED_FEATURE_NAMES: Final = (*FEATURE_NAMES, *HISTORY_FEATURE_NAMES)
 RANKER_FEATURE_NAMES: Final = (*UNLABELLED_FEATURE_NAMES, *LABEL_FEATURE_NAMES)
-_OVER_MEDIAN: Final = RANKER_FEATURE_NAMES.index("amount_over_median")
-
-
-def usual_ratio(row: Sequence[float]) -> float:
-    """A transaction's amount over its card's usual one, for ``KnownFraud``; ``row`` may end before the labels' part."""
-    return exp(row[_OVER_MEDIAN])
 
 
 class RankerFeatures:

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import exp
 from uuid import NAMESPACE_OID, uuid5
 
 import numpy as np
@@ -19,14 +18,13 @@ from engine.calibration import QuantileCalibration
 from engine.decode import Decoded
 from engine.drift_watch import Watched
 from engine.evidence import Explanation, evidence_json, explanations, ranked_evidence
-from engine.features import FEATURE_NAMES, FEATURES, Event, EventReader, FeatureState, Observation
+from engine.features import FEATURES, Event, EventReader, FeatureState, Observation, amount_ratio
 from engine.learning import Learning, Learnt
 from engine.model import AnomalyModel
 from engine.rescoring import rescoring_of
 from engine.rules import Evidence, RuleHit, RuleSet
 from engine.scoring import HONEST_TRAFFIC, OWN_TRAFFIC, Thresholds, decide, fuse, judge, reasons_of
 
-_AMOUNT_OVER_MEAN = FEATURE_NAMES.index("amount_over_mean")
 EXPERIENCED = 5.0
 """Transactions of a card from which its baseline says something, so that a site is not judged by its first day."""
 
@@ -290,6 +288,6 @@ def _row(
         int(observation.late),
         None if decoded.is_fraud is None else int(decoded.is_fraud),
         decoded.scenario,
-        exp(observation.features[_AMOUNT_OVER_MEAN]),
+        amount_ratio(observation.features),
         challenger_score,
     )

@@ -22,7 +22,8 @@ OWN_TRAFFIC = "this site's first traffic"
 WEIGHT_SCALE = 2.5
 LEARNT = frozenset({RuleType.AMOUNT, RuleType.TIME, RuleType.MODEL})
 """Rules of these types look at what the ranker has among its features."""
-SAFETY_NET = 0.70
+SAFETY_NET = 0.85
+"""What the anomaly model finds CRITICAL alerts, whatever a ranker makes of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +125,8 @@ def fuse_ranked(probability: float, model_score: float, hits: Iterable[RuleHit],
     """The ranker's probability in the place of the anomaly model's score, with the rules that know what it does not.
 
     The ranker has learnt what an amount, an hour and the anomaly model's features are worth, so that a rule on one of
-    them would count it twice. What is HIGH to the anomaly model stays so, whatever the ranker makes of it: it knows
-    only the fraud that there has been.
+    them would count it twice. What is CRITICAL to the anomaly model stays so, whatever the ranker makes of it: it
+    knows only the fraud that there has been.
     """
     score = fuse(probability, (hit for hit in hits if hit.rule.type not in LEARNT), low_score)
     return max(score, model_score) if model_score >= SAFETY_NET else score

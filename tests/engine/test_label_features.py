@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.features import FEATURE_NAMES, Event
+from engine.features import FEATURE_NAMES, Event, amount_ratio
 from engine.label_features import (
     DAY_US,
     LABEL_FEATURE_NAMES,
@@ -17,7 +17,7 @@ from engine.label_features import (
     KnownFraud,
     LabelState,
 )
-from engine.ranker_features import RANKER_FEATURE_NAMES, RankerFeatures, usual_ratio
+from engine.ranker_features import RANKER_FEATURE_NAMES, RankerFeatures
 from engine.sealed import CheckpointError
 
 DELAY_DAYS = 7
@@ -179,7 +179,7 @@ def test_a_fraud_counts_from_its_delay_on_and_not_a_microsecond_earlier(delay_da
         labels = LabelState(delay_days * DAY_US)
         rows = RankerFeatures(labels)
         first = event(100.0)
-        ratio = usual_ratio(rows.observe(first, NEUTRAL))
+        ratio = amount_ratio(rows.observe(first, NEUTRAL))
         labels.observe(first)
         labels.tell(KnownFraud(first.time + delay_days * DAY_US, first.time, "c1", "m1", ratio))
         other = Event("c2", 10.0, (100 + delay_days) * DAY_US - early, None, None, True, "m1", None)
