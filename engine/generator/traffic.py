@@ -1,6 +1,7 @@
 """The stream of purchases in event-time order: honest ones, and the fraud that was planned among them."""
 
 from bisect import bisect
+from collections import deque
 from collections.abc import Iterator
 from math import exp
 from random import Random
@@ -16,12 +17,20 @@ HOUR_S: Final = 3_600.0
 DAY_S: Final = 86_400.0
 PER_CARD_AND_DAY: Final = 4.0
 REFRACTORY_S: Final = 180.0
-"""People seldom buy twice within three minutes."""
-NATURAL_DOUBLES: Final = 0.002
+"""People seldom buy twice within three minutes, except in a hurry."""
+DOUBLES: Final = 0.01
+DOUBLE_WITHIN_S: Final = 60.0
+SAME_MERCHANT_AGAIN: Final = 0.7
+"""Of all purchases, those that follow another of the card within a minute: a second round, a delivery charged in parts,
+a coffee beside the parking ticket."""
+DOUBLES_KEPT: Final = 512
+"""Purchases of the last minute that a double may follow; bounds the memory at any rate."""
 REDRAWS: Final = 8
 ONLINE_SHARE: Final = 0.2
 FAVOURITE_SHARE: Final = 0.85
 LARGE_PURCHASE: Final = 0.001
+TINY_ONLINE: Final = 0.02
+"""Of the purchases on line: songs, apps and tips, as small as what tests a stolen card."""
 HONEST_VPN: Final = 0.005
 """Of the purchases on line."""
 TRIP_START: Final = 0.004
@@ -72,6 +81,7 @@ class Traffic:
         self._cards = len(population.home)
         self._trips = trips
         self._last_seen: dict[int, float] = {}
+        self._last_minute: deque[Purchase] = deque(maxlen=DOUBLES_KEPT)
         self._away: dict[int, tuple[int, float]] = {}
         night_share = len(population.night_cards) / self._cards
         by_night = [night_share * weight / sum(NIGHT_HOURS) for weight in NIGHT_HOURS]
@@ -106,7 +116,9 @@ class Traffic:
             if schedule is not None:
                 yield from schedule.due(following)
             self._time = following
-            purchase = self._honest()
+            purchase = self._double() or self._single()
+            self._last_seen[purchase.card] = following
+            self._last_minute.append(purchase)
             yield purchase
             if schedule is not None:
                 schedule.follow(purchase)
@@ -126,21 +138,38 @@ class Traffic:
         self._rate = self._rates[(hour + HOURS_TO_MONDAY) % len(self._rates)]
         self._night_chance = self._night_chances[hour % 24]
 
-    def _honest(self) -> Purchase:
+    def _double(self) -> Purchase | None:
+        """Now and then, another purchase of a card that bought within the last minute."""
         random = self._random.random
-        population = self._population
+        if random() >= DOUBLES:
+            return None
+        while self._last_minute and self._last_minute[0].time < self._time - DOUBLE_WITHIN_S:
+            self._last_minute.popleft()
+        if not self._last_minute:
+            return None
+        before = self._last_minute[int(random() * len(self._last_minute))]
+        if random() < SAME_MERCHANT_AGAIN:
+            return before._replace(time=self._time, amount=before.amount * exp(self._random.gauss(0.0, 0.3)))
+        merchant = self._pick_merchant(before.card, self._city(before.card, rested=False))
+        return Purchase(self._time, before.card, merchant, self._amount(before.card, merchant))
+
+    def _single(self) -> Purchase:
         card = self._pick_card()
         last = self._last_seen.get(card)
-        self._last_seen[card] = self._time
         rested = last is not None and self._time - last > TRIP_REST_S
         city = self._city(card, rested=rested)
         merchant = self._pick_merchant(card, city)
-        category = CATEGORIES[population.category[merchant]]
-        amount = category.median * population.scale[card] * exp(self._random.gauss(0.0, category.deviation))
-        if random() < LARGE_PURCHASE:
-            amount *= self._random.uniform(6, 15)
-        location = "Unknown VPN" if merchant < population.online and random() < HONEST_VPN else None
-        return Purchase(self._time, card, merchant, amount, location)
+        online = merchant < self._population.online
+        location = "Unknown VPN" if online and self._random.random() < HONEST_VPN else None
+        return Purchase(self._time, card, merchant, self._amount(card, merchant), location)
+
+    def _amount(self, card: int, merchant: int) -> float:
+        random = self._random
+        if merchant < self._population.online and random.random() < TINY_ONLINE:
+            return random.uniform(0.5, 2.0)
+        category = CATEGORIES[self._population.category[merchant]]
+        amount = category.median * self._population.scale[card] * exp(random.gauss(0.0, category.deviation))
+        return amount * random.uniform(6, 15) if random.random() < LARGE_PURCHASE else amount
 
     def _pick_card(self) -> int:
         random = self._random.random
@@ -151,7 +180,7 @@ class Traffic:
                 cards, activity = population.night_cards, population.night_activity
             card = cards[bisect(activity, random())]
             last = self._last_seen.get(card)
-            if last is None or self._time - last > REFRACTORY_S or random() < NATURAL_DOUBLES:
+            if last is None or self._time - last > REFRACTORY_S:
                 break
         return card
 
