@@ -17,7 +17,7 @@ from engine.features import FeatureState
 from engine.sealed import CheckpointError
 from engine.site_calibration import SiteCalibration
 
-FORMAT = 3
+FORMAT = 4
 _HEADER_LENGTH = struct.Struct("<I")
 
 
@@ -60,6 +60,8 @@ class _Header(BaseModel):
     hops: int
     impossible_share: float
     overall: list[float]
+    all_amounts: list[float]
+    novelty: list[float]
     cards: list[str]
     merchants: list[str]
     categories: list[str]
@@ -85,6 +87,8 @@ def dump(state: FeatureState) -> bytes:
             "hops": state.hops,
             "impossible_share": state.impossible_share,
             "overall": list(state.overall),
+            "all_amounts": list(state.all_amounts),
+            "novelty": list(state.novelty),
             "cards": list(state.cards),
             "merchants": list(state.merchants),
             "categories": list(state.categories),
@@ -140,6 +144,8 @@ def load(data: bytes, state: FeatureState) -> None:
     state.hops = header.hops
     state.impossible_share = header.impossible_share
     state.overall = array("d", header.overall)
+    state.all_amounts = array("d", header.all_amounts)
+    state.novelty = array("d", header.novelty)
     state.velocity.restore(header.velocity)
     state.small_amounts.restore(header.small_amounts)
     state.site = site

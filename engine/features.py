@@ -15,7 +15,7 @@ from data.queries.recovery import StoredEvent
 from engine import profiles
 from engine.drift_watch import DriftWatch
 from engine.gazetteer import Gazetteer, distance_km
-from engine.profiles import EMPTY_CARD, EMPTY_CATEGORY, EMPTY_MERCHANT
+from engine.profiles import EMPTY_CARD, EMPTY_CATEGORY, EMPTY_MERCHANT, EMPTY_NOVELTY
 from engine.site_calibration import SiteCalibration
 from engine.windows import ALLOWED_LATENESS_US, SlidingWindow
 
@@ -36,6 +36,7 @@ MAX_SPEED_KMH: Final = 1_000.0
 HOPS_TO_JUDGE: Final = 50
 UNRELIABLE_SHARE: Final = 0.2
 HOP_MEMORY: Final = 1 / 200
+NO_NOVELTY: Final = (0.0, 0.0, 0.0)
 MONTH_S: Final = 30 * profiles.DAY_S
 LOG_2: Final = log(2.0)
 
@@ -60,10 +61,13 @@ FEATURES: Final[tuple[Feature, ...]] = (
     Feature("amount_deviation", "deviations above the card's mean", "σ", expm1),
     Feature("recent_ratio_max", "highest ratio of the last two weeks", "×", exp),
     Feature("velocity", "further transactions in the window", "", _same),
+    Feature("small_amounts", "small amounts within minutes before", "", expm1),
     Feature("hour_excess", "transactions in an hour over usual", "×", exp),
     Feature("day_spend_excess", "spend in a day over usual", "×", exp),
     Feature("hour_rarity", "rarity of the hour for the card", "bits", _same),
     Feature("new_merchant", "merchant new to the card", "", _same),
+    Feature("novelty_run", "rarity of other new merchants within the hour", "bits", expm1),
+    Feature("new_merchant_spend", "spend at merchants new to the card over its mean", "×", exp),
     Feature("merchant_amount_over_mean", "amount over the merchant's mean", "×", exp),
     Feature("category_amount_deviation", "deviations above the category's mean", "σ", _same),
     Feature("home_distance", "distance from the usual place", "km", expm1),
@@ -105,6 +109,8 @@ class Memory(NamedTuple):
     merchant: "array[float]"
     category: "array[float]"
     overall: "array[float]"
+    all_amounts: "array[float]"
+    novelty: "array[float]"
     small_amounts: int
     places_unreliable: bool
 
@@ -197,6 +203,8 @@ class FeatureState:
         self.merchants: dict[str, array[float]] = {}
         self.categories: dict[str, array[float]] = {}
         self.overall = EMPTY_MERCHANT[:]
+        self.all_amounts = EMPTY_CATEGORY[:]
+        self.novelty = EMPTY_NOVELTY[:]
         self.site = SiteCalibration()
         self.drift = DriftWatch()
         self.hops = 0
@@ -218,7 +226,16 @@ class FeatureState:
         merchant = EMPTY_MERCHANT if merchant_name is None else self.merchants.get(merchant_name, EMPTY_MERCHANT)
         category = EMPTY_CATEGORY if category_name is None else self.categories.get(category_name, EMPTY_CATEGORY)
         small_before = 0 if late else self.small_amounts.count(card_id, time)
-        memory = Memory(card[:], merchant[:], category[:], self.overall[:], small_before, self.places_unreliable)
+        memory = Memory(
+            card[:],
+            merchant[:],
+            category[:],
+            self.overall[:],
+            self.all_amounts[:],
+            self.novelty[:],
+            small_before,
+            self.places_unreliable,
+        )
 
         if late:
             velocity, small_amounts = 1, 0
@@ -229,9 +246,10 @@ class FeatureState:
             if amount <= self.small_amount:
                 small_amounts = self.small_amounts.add(card_id, time, self.watermark)
 
-        baseline = self._baseline(card)
+        dearness = profiles.category_dearness(category, self.all_amounts)
+        baseline = self._baseline(card) * dearness
         ratio = amount / baseline
-        spread = max(sqrt(card[profiles.VARIANCE]), 0.3 * baseline)
+        spread = max(sqrt(card[profiles.VARIANCE]) * dearness, 0.3 * baseline)
         deviation = (amount - baseline) / spread if amount > baseline else 0.0
         home_km, travel_km, travel_s, speed = measured = self._journey(event, card, time_s)
         if memory.places_unreliable:
@@ -239,6 +257,7 @@ class FeatureState:
         merchant_number = 0.0 if merchant_name is None else profiles.merchant_number(merchant_name)
         is_new_merchant = merchant_number != 0.0 and merchant_number not in profiles.recent_merchants(card)
         hour_excess, day_spend_excess = _rate_excess(card, amount, time_s)
+        new_merchant, novelty_run, new_spend = self._novelty(card, ratio, time_s) if is_new_merchant else NO_NOVELTY
 
         features = (
             log(1.0 + amount),
@@ -246,10 +265,13 @@ class FeatureState:
             log(1.0 + deviation),
             log(max(1.0, profiles.highest_recent_ratio(card, time_s))),
             float(velocity - 1),
+            log(1.0 + small_before),
             hour_excess,
             day_spend_excess,
             _hour_rarity(card, time_s),
-            1.0 if is_new_merchant and card[profiles.COUNT] >= 5.0 else 0.0,
+            new_merchant,
+            novelty_run,
+            new_spend,
             self._merchant_excess(merchant, amount),
             profiles.category_deviation(category, amount),
             log(1.0 + home_km),
@@ -267,6 +289,21 @@ class FeatureState:
         if count == 0.0:
             return max(prior, SMALLEST_AMOUNT)
         return max((count * card[profiles.MEAN] + CARD_PRIOR * prior) / (count + CARD_PRIOR), SMALLEST_AMOUNT)
+
+    def _novelty(self, card: "array[float]", ratio: float, time_s: float) -> tuple[float, float, float]:
+        """That the merchant is new to the card, how rare others just before were, and what is spent at all of them.
+
+        Whoever uses a stolen card does not know its owner's merchants, and meets one new merchant after the other.
+        Rarity is in bits, so that it says little where customers come and go; where most purchases are at new
+        merchants, the first figure is 0.
+        """
+        if card[profiles.COUNT] < profiles.ACQUAINTED:
+            return NO_NOVELTY
+        bits = profiles.new_merchant_bits(self.novelty)
+        elapsed = max(0.0, time_s - card[profiles.LAST_TIME])
+        others = card[profiles.NEW_MERCHANTS_1H] * exp(-elapsed / profiles.HOUR_S)
+        spend = card[profiles.NEW_MERCHANT_SPEND_6H] * exp(-elapsed / (6 * profiles.HOUR_S)) + ratio
+        return float(bits >= 1.0), log(1.0 + others * bits), log(max(1.0, spend))
 
     def _merchant_excess(self, merchant: "array[float]", amount: float) -> float:
         count = merchant[profiles.MERCHANT_COUNT]
@@ -290,11 +327,16 @@ class FeatureState:
         card = self.cards.get(event.card_id)
         if card is None:
             card = self.cards[event.card_id] = EMPTY_CARD[:]
+        if event.merchant is not None and card[profiles.COUNT] >= profiles.ACQUAINTED:
+            self.novelty[profiles.NOVELTY_COUNT] += 1.0
+            self.novelty[profiles.NOVELTY_NEW] += new_merchant != 0.0
         profiles.update_card(card, event.amount, time_s, ratio, new_merchant)
         if event.latitude is not None and event.longitude is not None and event.present:
             if card[profiles.HOME_COUNT]:
                 self._judge_hop(speed)
-            profiles.update_place(card, time_s, event.latitude, event.longitude)
+            # Nobody got there, so it was not the owner: the next journey starts where the owner was seen.
+            if speed <= MAX_SPEED_KMH:
+                profiles.update_place(card, time_s, event.latitude, event.longitude)
         if event.merchant is not None:
             merchant = self.merchants.get(event.merchant)
             if merchant is None:
@@ -317,6 +359,7 @@ class FeatureState:
                 return
             category = self.categories[name] = EMPTY_CATEGORY[:]
         profiles.update_category(category, amount)
+        profiles.update_category(self.all_amounts, amount)
 
 
 def _km_beyond_accuracy(a: tuple[float, float], b: tuple[float, float]) -> float:

@@ -5,7 +5,7 @@ burst of fraud cannot teach the engine that fraud is normal.
 """
 
 from array import array
-from math import exp, log, sqrt
+from math import exp, log, log2, sqrt
 from typing import Final
 from zlib import crc32
 
@@ -18,6 +18,8 @@ DAY_S: Final = 86_400.0
 HOUR_S: Final = 3_600.0
 RATIO_BUCKET_S: Final = 7 * DAY_S
 HOUR_BINS: Final = 8
+ACQUAINTED: Final = 5.0
+"""Transactions of a card from which a merchant it has not been to is new to it."""
 RECENT_MERCHANTS: Final = 16
 
 COUNT: Final = 0
@@ -41,10 +43,13 @@ HOUR_PROFILE: Final = 17
 MERCHANT_NEXT: Final = HOUR_PROFILE + HOUR_BINS
 MERCHANTS: Final = MERCHANT_NEXT + 1
 FIRST_TIME: Final = MERCHANTS + RECENT_MERCHANTS
-CARD_FIELDS: Final = FIRST_TIME + 1
+NEW_MERCHANTS_1H: Final = FIRST_TIME + 1
+NEW_MERCHANT_SPEND_6H: Final = FIRST_TIME + 2
+CARD_FIELDS: Final = FIRST_TIME + 3
 """The layout of a card's profile. Amounts in currency units, times in seconds since the epoch, places in degrees.
-``COUNT_1H`` to ``SPEND_30D`` decay exponentially with the time constant in their name; the ratio maxima are of
-the running and the previous seven days."""
+What has a time in its name decays exponentially with that time constant; the ratio maxima are of the running and the
+previous seven days. ``NEW_MERCHANTS_1H`` counts purchases at merchants new to the card, and ``NEW_MERCHANT_SPEND_6H``
+sums their amounts over the card's baseline."""
 
 MERCHANT_COUNT: Final = 0
 MERCHANT_MEAN: Final = 1
@@ -60,9 +65,18 @@ CATEGORY_VARIANCE: Final = 2
 CATEGORY_FIELDS: Final = 3
 """The layout of a category's profile: mean and variance of the logarithm of the amount."""
 
+NOVELTY_COUNT: Final = 0
+NOVELTY_NEW: Final = 1
+NOVELTY_FIELDS: Final = 2
+"""The layout of what is known of novelty: purchases of well-known cards, and those of them at a merchant new to it."""
+NOVELTY_PRIOR: Final = 100.0
+USUAL_NOVELTY: Final = 0.25
+"""Purchases that the share of those at new merchants is mixed with, and their share, until a source is known."""
+
 EMPTY_CARD: Final = array("d", bytes(8 * CARD_FIELDS))
 EMPTY_MERCHANT: Final = array("d", bytes(8 * MERCHANT_FIELDS))
 EMPTY_CATEGORY: Final = array("d", bytes(8 * CATEGORY_FIELDS))
+EMPTY_NOVELTY: Final = array("d", bytes(8 * NOVELTY_FIELDS))
 
 SUSPICIOUS_RATIO: Final = 3.0
 MERCHANT_DECAY_S: Final = 3 * DAY_S
@@ -114,6 +128,8 @@ def update_card(card: "array[float]", amount: float, time_s: float, ratio: float
         month = exp(-elapsed / (30 * DAY_S))
         card[COUNT_1H] *= exp(-elapsed / HOUR_S)
         card[SPEND_1D] *= exp(-elapsed / DAY_S)
+        card[NEW_MERCHANTS_1H] *= exp(-elapsed / HOUR_S)
+        card[NEW_MERCHANT_SPEND_6H] *= exp(-elapsed / (6 * HOUR_S))
         card[COUNT_30D] *= month
         card[SPEND_30D] *= month
     if not count:
@@ -136,6 +152,9 @@ def update_card(card: "array[float]", amount: float, time_s: float, ratio: float
     card[HOUR_PROFILE + hour_bin(time_s)] += 1.0
     if new_merchant:
         remember_merchant(card, new_merchant)
+        if count >= ACQUAINTED:
+            card[NEW_MERCHANTS_1H] += 1.0
+            card[NEW_MERCHANT_SPEND_6H] += ratio
 
 
 def merchant_number(merchant: str) -> float:
@@ -148,6 +167,12 @@ def remember_merchant(card: "array[float]", merchant: float) -> None:
     slot = int(card[MERCHANT_NEXT])
     card[MERCHANTS + slot] = merchant
     card[MERCHANT_NEXT] = float((slot + 1) % RECENT_MERCHANTS)
+
+
+def new_merchant_bits(novelty: "array[float]") -> float:
+    """How rare a purchase at a merchant new to its card is, as information: ``-log2(share)`` bits."""
+    new = novelty[NOVELTY_NEW] + NOVELTY_PRIOR * USUAL_NOVELTY
+    return -log2(new / (novelty[NOVELTY_COUNT] + NOVELTY_PRIOR))
 
 
 def _remember_ratio(card: "array[float]", time_s: float, ratio: float) -> None:
@@ -217,3 +242,10 @@ def category_deviation(category: "array[float]", amount: float) -> float:
     if deviation <= 0.0:
         return 0.0
     return deviation / max(sqrt(category[CATEGORY_VARIANCE]), 0.2)
+
+
+def category_dearness(category: "array[float]", all_amounts: "array[float]") -> float:
+    """How many times the usual amount a category's is, by geometric means; 1 while too few amounts are known."""
+    if category[CATEGORY_COUNT] < 30.0:
+        return 1.0
+    return exp(category[CATEGORY_MEAN] - all_amounts[CATEGORY_MEAN])

@@ -21,17 +21,18 @@ from data.timestamps import to_microseconds
 from engine.calibration import QuantileCalibration
 from engine.features import CARD_NOT_PRESENT, HOPS_TO_JUDGE, Event, FeatureState, Memory, Observation
 from engine.model import AnomalyModel
-from engine.profiles import CARD_FIELDS, CATEGORY_FIELDS, MERCHANT_FIELDS
+from engine.profiles import CARD_FIELDS, CATEGORY_FIELDS, MERCHANT_FIELDS, NOVELTY_FIELDS
 from engine.rules import Evidence, RuleSet
 from engine.scoring import Thresholds, Verdict, judge
 from engine.windows import ALLOWED_LATENESS_US
 
 MOST_IN_WINDOW: Final = 100_000
 """More transactions of one card in a window are no memory of an engine."""
-_PROFILES: Final = (CARD_FIELDS, MERCHANT_FIELDS, CATEGORY_FIELDS, MERCHANT_FIELDS)
+_PROFILES: Final = (CARD_FIELDS, MERCHANT_FIELDS, CATEGORY_FIELDS, MERCHANT_FIELDS, CATEGORY_FIELDS, NOVELTY_FIELDS)
 _LAYOUT: Final = struct.Struct(f"<{sum(_PROFILES)}d2dI2?")
-"""The profiles of card, merchant, category and all traffic; latitude and longitude, NaN where no place is known; small
-amounts in their window before; whether places were unreliable, and whether the transaction was late."""
+"""The profiles of card, merchant, category and all traffic, its amounts and its novelty; latitude and longitude, NaN
+where no place is known; small amounts in their window before; whether places were unreliable, and whether the
+transaction was late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ def rescoring_of(
         *memory.merchant,
         *memory.category,
         *memory.overall,
+        *memory.all_amounts,
+        *memory.novelty,
         math.nan if event.latitude is None else event.latitude,
         math.nan if event.longitude is None else event.longitude,
         memory.small_amounts,
@@ -170,7 +173,7 @@ def _situation(alert: Alert, stored: Rescoring) -> Situation:
     for size in _PROFILES:
         profiles.append(array("d", numbers[:size]))
         del numbers[:size]
-    card, merchant, category, overall = profiles
+    card, merchant, category, overall, all_amounts, novelty = profiles
     located = math.isfinite(latitude) and math.isfinite(longitude)
     event = Event(
         alert.card_id,
@@ -182,7 +185,7 @@ def _situation(alert: Alert, stored: Rescoring) -> Situation:
         alert.merchant_id,
         alert.merchant_category,
     )
-    memory = Memory(card, merchant, category, overall, small_amounts, places_unreliable)
+    memory = Memory(card, merchant, category, overall, all_amounts, novelty, small_amounts, places_unreliable)
     return Situation(event, alert.location, alert.velocity, late, memory, stored.prior)
 
 
@@ -196,6 +199,8 @@ def _state(detectors: Detectors, situation: Situation) -> FeatureState:
     if event.category is not None:
         state.categories[event.category] = memory.category[:]
     state.overall = memory.overall[:]
+    state.all_amounts = memory.all_amounts[:]
+    state.novelty = memory.novelty[:]
     if memory.places_unreliable:
         state.hops, state.impossible_share = HOPS_TO_JUDGE, 1.0
     state.watermark = event.time + ALLOWED_LATENESS_US + 1 if situation.late else event.time

@@ -190,3 +190,81 @@ def test_categories_are_bounded_whatever_a_source_sends() -> None:
     for number in range(2_000):
         state.observe(event(START + number, category=f"category {number}"))
     assert len(state.categories) == 256
+
+
+def shopper(state: FeatureState, per_merchant: int, purchases: int = 60, card: str = "card") -> int:
+    """A card that goes to each merchant that many times in a row, four times a day; the time of the next purchase."""
+    for number in range(purchases):
+        state.observe(event(START + number * 6 * HOUR, card=card, merchant=f"shop-{number // per_merchant}"))
+    return START + purchases * 6 * HOUR
+
+
+def test_one_new_merchant_after_the_other_stands_out_and_a_known_one_does_not() -> None:
+    state = new_state()
+    now = shopper(state, per_merchant=15)
+    runs = [feature(state, "novelty_run", event(now + n * 60 * SECOND, merchant=f"new-{n}")) for n in range(4)]
+    assert runs[0] == pytest.approx(0.0, abs=0.05)
+    assert runs == sorted(set(runs))
+    again = state.observe(event(now + 300 * SECOND, merchant="new-1")).features
+    names = ("new_merchant", "novelty_run", "new_merchant_spend")
+    assert [again[FEATURE_NAMES.index(name)] for name in names] == [0.0, 0.0, 0.0]
+
+
+def test_a_new_merchant_says_little_where_most_purchases_are_at_one() -> None:
+    loyal, roaming = new_state(), new_state()
+    now = shopper(loyal, per_merchant=15, purchases=400)
+    shopper(roaming, per_merchant=1, purchases=400)
+    for state, is_rare in ((loyal, True), (roaming, False)):
+        assert feature(state, "new_merchant", event(now, merchant="new-1")) == is_rare
+        run = feature(state, "novelty_run", event(now + 60 * SECOND, merchant="new-2"))
+        assert (run > 1.2) == is_rare
+
+
+def test_spend_at_new_merchants_adds_up_over_hours() -> None:
+    state = new_state()
+    now = shopper(state, per_merchant=15)
+    spend = [
+        feature(state, "new_merchant_spend", event(now + n * HOUR, amount=80.0, merchant=f"new-{n}")) for n in range(4)
+    ]
+    assert spend == sorted(set(spend))
+    assert spend[-1] > spend[0] + 0.9
+
+
+def test_small_amounts_within_minutes_are_seen_from_the_large_one_that_follows() -> None:
+    state = new_state()
+    now = regular_card(state)
+    tests = [feature(state, "small_amounts", event(now + n * 60 * SECOND, amount=1.0)) for n in range(3)]
+    large = feature(state, "small_amounts", event(now + 240 * SECOND, amount=500.0))
+    assert tests[0] == 0.0
+    assert [*tests, large] == sorted({*tests, large})
+    assert feature(state, "small_amounts", event(now + 2 * HOUR, amount=500.0)) == 0.0
+
+
+def test_what_is_usual_in_a_dear_category_is_not_unusual_for_the_card() -> None:
+    state = new_state()
+    for number in range(200):
+        when = START + number * HOUR
+        state.observe(event(when, amount=160.0, card=f"c{number}", category="travel"))
+        for other in range(20):
+            state.observe(event(when, amount=20.0, card=f"c{number}-{other}", category="grocery"))
+    now = START + 300 * HOUR
+    for number in range(20):
+        state.observe(event(now + number * 6 * HOUR, amount=20.0))
+    later = now + 200 * HOUR
+    assert feature(state, "amount_over_mean", event(later, amount=160.0, category="travel")) < 0.5
+    assert feature(state, "amount_over_mean", event(later, amount=160.0, category="grocery")) > 1.5
+
+
+def test_the_owner_is_not_taken_to_be_where_nobody_can_have_got_to() -> None:
+    state = new_state()
+    now = regular_card(state)
+    state.observe(event(now, place=CHICAGO))
+    thief = state.observe(event(now + 600 * SECOND, place=DENVER))
+    owner = state.observe(event(now + 1_200 * SECOND, place=CHICAGO))
+    thief_again = state.observe(event(now + 1_800 * SECOND, place=DENVER))
+    assert thief.speed_kmh > 1_000
+    assert owner.speed_kmh == 0.0
+    assert thief_again.speed_kmh > 1_000
+    # Who is still there a day later has moved.
+    state.observe(event(now + 24 * HOUR, place=DENVER))
+    assert state.observe(event(now + 25 * HOUR, place=DENVER)).travel_km == 0.0
