@@ -16,12 +16,13 @@ class Anchor:
 
 
 ANCHORS = (
-    Anchor(score=0.10, share=0.50),
-    Anchor(score=0.25, share=0.10),
-    Anchor(score=0.40, share=0.01),
-    Anchor(score=0.50, share=0.005),
-    Anchor(score=0.55, share=0.003),
-    Anchor(score=0.70, share=0.001),
+    Anchor(score=0.02, share=0.50),
+    Anchor(score=0.06, share=0.10),
+    Anchor(score=0.25, share=0.01),
+    Anchor(score=0.40, share=0.003),
+    Anchor(score=0.50, share=0.001),
+    Anchor(score=0.55, share=0.0008),
+    Anchor(score=0.70, share=0.0004),
     Anchor(score=0.85, share=0.0002),
 )
 MINIMUM_ROWS = 5_000

@@ -25,7 +25,7 @@ from engine.site_calibration import SITE_ROWS
 FEWEST_DAYS: Final = 2
 """UTC days that are judged together, the latest included: less is a part of a day, and mornings are no evenings."""
 RATE_TOLERANCE: Final = 3.0
-"""How many times more or fewer than the target share may alert, the interval considered, before it is an alarm."""
+"""How many times the target share, or what part of it, may reach the score, the interval considered, without alarm."""
 LOOK_EVERY: Final = 5_000
 """Transactions between two looks for an alarm: each takes a millisecond or two."""
 WHAT_TO_DO: Final = "to calibrate anew, delete the model file and start again"
@@ -67,7 +67,7 @@ class SignalDrift:
 
 @dataclass(frozen=True, slots=True)
 class AlertRate:
-    """The share of transactions that the model alone would alert on, with its interval of 95 %, beside its target.
+    """The share of transactions that reach a model score, with its interval of 95 %, beside its target.
 
     ``score`` is the model score from which one counts, and ``target`` the share of honest traffic that the running
     calibration states to reach it.
@@ -158,7 +158,10 @@ class Drift:
             return f"{moved[0].title} and {len(moved) - 1} more have drifted"
         rate = self.alert_rate
         if rate.level is DriftLevel.DRIFTED:
-            return f"the model alerts on {100 * rate.share:.2f} % of transactions, {rate.ratio:.1f} times its target"
+            return (
+                f"{100 * rate.share:.2f} % of transactions reach a model score of {rate.score:.2f}, "
+                f"{rate.ratio:.1f} times the target share"
+            )
         return None
 
 

@@ -15,7 +15,8 @@ from engine.model import AnomalyModel
 
 SITE_ROWS: Final = 10_000
 """Transactions of cards with a history that are seen before it is decided."""
-JUDGED_AT: Final = 0.5
+JUDGED_AT: Final = 0.25
+"""Reached by so much honest traffic that the fraud among it does not decide."""
 TOLERANCE: Final = 3.0
 """How many times more or fewer than stated may reach ``JUDGED_AT`` before the site gets a calibration of its own."""
 

@@ -99,7 +99,7 @@ def test_the_earlier_rows_are_fitted_and_the_later_ones_calibrate() -> None:
     model = trained(np.concatenate([earlier, later]), calibration_share=5 / 9)
 
     assert model.usual.tolist() == np.median(earlier, axis=0).tolist()
-    assert np.mean(model.score(later).calibrated >= 0.10) == pytest.approx(0.5, abs=0.01)
+    assert np.mean(model.score(later).calibrated >= 0.02) == pytest.approx(0.5, abs=0.01)
 
 
 def test_a_training_of_fewer_rows_than_samples_uses_all_of_them() -> None:
