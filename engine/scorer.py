@@ -151,10 +151,9 @@ class Scorer:
 
     def _remaining(self, model_scores: Sequence[float], hits: Sequence[tuple[RuleHit, ...]]) -> NDArray[np.float64]:
         """What the rules leave of the doubt that the model had, without what is known of labels: that is no drift."""
-        low = self._thresholds.low_score
         return np.array(
             [
-                (1.0 - fuse(score, of_row, low)) / (1.0 - score) if of_row and score < 1.0 else 1.0
+                (1.0 - fuse(score, of_row)) / (1.0 - score) if of_row and score < 1.0 else 1.0
                 for score, of_row in zip(model_scores, hits, strict=True)
             ]
         )

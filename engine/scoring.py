@@ -87,8 +87,8 @@ def decide(
     ranker's probability.
     """
     if ranked is not None:
-        return fuse_ranked(ranked, model_score, hits, thresholds.low_score)
-    score = fuse(model_score, hits, thresholds.low_score) if hits else model_score
+        return fuse_ranked(ranked, model_score, hits)
+    score = fuse(model_score, hits) if hits else model_score
     return 1.0 - (1.0 - score) * (1.0 - prior) if prior else score
 
 
@@ -101,34 +101,29 @@ def rule_strength(weight: float) -> float:
     return 1.0 - exp(-((weight / WEIGHT_SCALE) ** 2))
 
 
-def fuse(model_score: float, hits: Iterable[RuleHit], low_score: float) -> float:
+def fuse(model_score: float, hits: Iterable[RuleHit]) -> float:
     """Combine the model and the rules as independent causes (noisy-or; Pearl, 1988): ``1 - (1 - m) · Π(1 - r)``.
 
     Rules of one type look at one fact, so only the strongest of a type counts; a rule on the model's score is of one
-    type with the model. A rule whose action is to flag aggravates what reaches ``low_score`` without it, and moves
-    nothing below: what a few per cent of all traffic does, such as buying at night, ranks no transaction by itself.
+    type with the model. A rule whose action is to flag is a remark beside an alert and moves no score: what a few per
+    cent of all traffic does, such as buying at night, says nothing that the model does not know better for each card.
     """
     causes = {RuleType.MODEL: model_score}
-    flags: dict[RuleType, float] = {}
     for hit in hits:
-        into = flags if hit.rule.action is RuleAction.FLAG else causes
         strength = rule_strength(hit.rule.weight)
-        if strength > into.get(hit.rule.type, 0.0):
-            into[hit.rule.type] = strength
-    score = _noisy_or(causes)
-    if not flags or score < low_score:
-        return score
-    return _noisy_or({kind: max(causes.get(kind, 0.0), flags.get(kind, 0.0)) for kind in causes.keys() | flags.keys()})
+        if hit.rule.action is not RuleAction.FLAG and strength > causes.get(hit.rule.type, 0.0):
+            causes[hit.rule.type] = strength
+    return _noisy_or(causes)
 
 
-def fuse_ranked(probability: float, model_score: float, hits: Iterable[RuleHit], low_score: float) -> float:
+def fuse_ranked(probability: float, model_score: float, hits: Iterable[RuleHit]) -> float:
     """The ranker's probability in the place of the anomaly model's score, with the rules that know what it does not.
 
     The ranker has learnt what an amount, an hour and the anomaly model's features are worth, so that a rule on one of
     them would count it twice. What is CRITICAL to the anomaly model stays so, whatever the ranker makes of it: it
     knows only the fraud that there has been.
     """
-    score = fuse(probability, (hit for hit in hits if hit.rule.type not in LEARNT), low_score)
+    score = fuse(probability, (hit for hit in hits if hit.rule.type not in LEARNT))
     return max(score, model_score) if model_score >= SAFETY_NET else score
 
 
@@ -166,7 +161,7 @@ def reasons_of(
         reasons.append(_prior_reason(prior, thresholds))
     if model_score >= thresholds.low_score:
         reasons.append(_model_reason(model_score, thresholds, alert_share, calibrated_on))
-    alone = max((rule_strength(hit.rule.weight) for hit in hits), default=0.0)
+    alone = max((rule_strength(hit.rule.weight) for hit in hits if hit.rule.action is not RuleAction.FLAG), default=0.0)
     decided = prior if ranked is None else ranked.probability
     if score >= thresholds.low_score > max(alone, model_score, decided):
         reasons.append(_combined_reason(score, thresholds))

@@ -35,7 +35,7 @@ SMALL = 200
 @pytest.fixture(scope="module")
 def store(model: AnomalyModel, gazetteer: Gazetteer, traffic: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = Store.open(tmp_path_factory.mktemp("alerted") / "sentinel.db")
-    score_into(store, new_scorer(store, model, gazetteer), decoded(traffic.read_bytes().splitlines()[:10_000]))
+    score_into(store, new_scorer(store, model, gazetteer), decoded(traffic.read_bytes().splitlines()))
     return store
 
 
@@ -164,12 +164,12 @@ def test_a_large_amount_clears_below_a_bound_between_the_usual_one_and_its_own(r
 
 
 def test_a_hidden_place_clears_at_the_usual_one(raised: Any) -> None:
-    alerts, detectors = raised(purchase(2_000, NOON, 20.0, location="TOR Exit Node"))
+    alerts, detectors = raised(purchase(2_000, NOON, 120.0, location="TOR Exit Node"))
     assert found(alerts[-1], detectors)[Change.PLACE].text == "at the card's usual place"
 
 
 def test_a_hidden_place_of_a_new_card_clears_in_the_open(raised: Any) -> None:
-    alerts, detectors = raised(purchase(2_000, NOON, 20.0, card_id="new", location="vpn"))
+    alerts, detectors = raised(purchase(2_000, NOON, 120.0, card_id="new", location="vpn"))
     assert found(alerts[-1], detectors)[Change.PLACE].text == "at a place that is not hidden"
 
 
