@@ -17,6 +17,7 @@ from data.models import RiskLevel
 from data.queries.report import (
     AlertTotals,
     LabelFigures,
+    ScenarioFigures,
     SourceTotals,
     alert_totals,
     label_figures,
@@ -84,6 +85,7 @@ def as_json(report: Report) -> str:
                 "fraud": labels.frauds if labels.labelled else None,
                 "precision": _rounded(labels.precision, 6),
                 "recall": _rounded(labels.recall, 6),
+                "scenarios": {each.scenario: _scenario(each) for each in labels.scenarios},
             },
             "drift": None if report.drift is None else _drift_values(report.drift),
             "throughput_per_s": _rounded(report.throughput, 1),
@@ -107,6 +109,7 @@ def print_report(report: Report, console: Console) -> None:
     if report.labels.labelled:
         _section(console, f"Against {_count(report.labels.labelled)} labels", _labels(report.labels))
         console.print(Text("precision of a scenario: of the alerts on it or on honest traffic, the share on it"))
+        console.print(Text("attack: the frauds of a scenario on one card; first alert: the median of those caught"))
     console.print()
     if report.run.places_unreliable:
         console.print(
@@ -161,7 +164,7 @@ def _counts(counts: tuple[tuple[str, int], ...]) -> Table:
 def _labels(labels: LabelFigures) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("scenario")
-    for name in ("frauds", "alerted", "recall", "precision"):
+    for name in ("frauds", "alerted", "recall", "precision", "attacks", "caught", "first alert on", "after"):
         table.add_column(name, justify="right")
     for each in labels.scenarios:
         table.add_row(
@@ -170,6 +173,10 @@ def _labels(labels: LabelFigures) -> Table:
             Text(_count(each.alerted)),
             Text(f"{each.recall:.3f}"),
             Text(_ratio(each.precision)),
+            Text(_count(each.attacks)),
+            Text(f"{each.attack_recall:.3f}"),
+            Text("-" if each.first_alert_at is None else f"fraud {each.first_alert_at:g}"),
+            Text("-" if each.first_alert_after_us is None else _duration(each.first_alert_after_us)),
         )
     table.add_row(
         Text("all"),
@@ -217,6 +224,26 @@ def _drift_line(drift: Drift) -> str:
     against = "the training window" if drift.window is Window.TRAINING else "this site's first week"
     largest = max((*drift.scores, *drift.features), key=lambda each: each.index)
     return f"drift against {against}: {drift.level.value}; largest PSI {largest.index:.2f}, {largest.title}"
+
+
+def _scenario(figures: ScenarioFigures) -> dict[str, int | float | None]:
+    after_us = figures.first_alert_after_us
+    return {
+        "frauds": figures.frauds,
+        "alerted": figures.alerted,
+        "recall": _rounded(figures.recall, 6),
+        "precision": _rounded(figures.precision, 6),
+        "attacks": figures.attacks,
+        "attacks_caught": figures.attacks_caught,
+        "attack_recall": _rounded(figures.attack_recall, 6),
+        "first_alert_at": figures.first_alert_at,
+        "first_alert_after_s": None if after_us is None else round(after_us / 1e6, 3),
+    }
+
+
+def _duration(microseconds: float) -> str:
+    seconds = round(microseconds / 1e6)
+    return f"{seconds} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def _count(value: int) -> str:

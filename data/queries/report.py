@@ -2,10 +2,17 @@
 
 import hashlib
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from statistics import median
+from typing import Final, NamedTuple
 
 from data.models import RiskLevel
 from data.queries.rows import level_of
+
+LONGEST_PAUSE_US: Final = 2 * 86_400_000_000
+"""Between two frauds of one attack (two days): sources say what kind of fraud a transaction is, not of which attack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +39,26 @@ class AlertTotals:
 
 @dataclass(frozen=True, slots=True)
 class ScenarioFigures:
-    """Frauds of one scenario, and those of them that were alerted."""
+    """Frauds of one scenario, and those of them that were alerted; then its attacks, and those of them with an alert.
+
+    An attack is the frauds of one scenario on one card, apart from the next where two days pass without one. Of the
+    attacks that were caught, ``first_alert_at`` is the median number of the fraud that was the first to be alerted,
+    from 1, and ``first_alert_after_us`` the median time from the first fraud to it; None where none was caught.
+    """
 
     scenario: str
     frauds: int
     alerted: int
     honest_alerted: int
+    attacks: int
+    attacks_caught: int
+    first_alert_at: float | None
+    first_alert_after_us: float | None
+
+    @property
+    def attack_recall(self) -> float:
+        """Share of this scenario's attacks that had an alert."""
+        return self.attacks_caught / self.attacks
 
     @property
     def recall(self) -> float:
@@ -132,22 +153,66 @@ def alert_totals(reader: sqlite3.Connection, source: str, partition: str) -> Ale
 
 def label_figures(reader: sqlite3.Connection, source: str, partition: str) -> LabelFigures:
     """How the alerts on a source's transactions stand against its ground truth."""
-    rows = reader.execute(
-        "SELECT is_fraud, CASE WHEN is_fraud THEN coalesce(scenario, 'unnamed') END AS kind, count(*), "
-        "sum(level_rank > 0) FROM transactions t JOIN source_positions p ON p.id = t.source_id "
-        "WHERE is_fraud IS NOT NULL AND p.source = ? AND p.partition = ? GROUP BY is_fraud, kind ORDER BY kind",
+    honest, honest_alerted = reader.execute(
+        "SELECT count(*), coalesce(sum(level_rank > 0), 0) FROM transactions t "
+        "JOIN source_positions p ON p.id = t.source_id WHERE is_fraud = 0 AND p.source = ? AND p.partition = ?",
         (source, partition),
-    ).fetchall()
-    honest = [(count, alerted) for fraud, _, count, alerted in rows if not fraud]
-    honest_total, honest_alerted = honest[0] if honest else (0, 0)
-    scenarios = tuple(
-        ScenarioFigures(kind, count, alerted, honest_alerted) for fraud, kind, count, alerted in rows if fraud
+    ).fetchone()
+    frauds = reader.execute(
+        "SELECT coalesce(scenario, 'unnamed') AS kind, card_id, event_time, level_rank > 0 FROM transactions t "
+        "JOIN source_positions p ON p.id = t.source_id WHERE is_fraud = 1 AND p.source = ? AND p.partition = ? "
+        "ORDER BY kind, card_id, event_time, seq",
+        (source, partition),
     )
-    frauds = sum(each.frauds for each in scenarios)
+    scenarios = tuple(
+        _scenario_figures(kind, [_Fraud(*row[1:]) for row in rows], honest_alerted)
+        for kind, rows in groupby(frauds, key=lambda row: str(row[0]))
+    )
+    total = sum(each.frauds for each in scenarios)
     return LabelFigures(
-        labelled=honest_total + frauds,
-        frauds=frauds,
+        labelled=honest + total,
+        frauds=total,
         frauds_alerted=sum(each.alerted for each in scenarios),
         honest_alerted=honest_alerted,
         scenarios=scenarios,
     )
+
+
+class _Fraud(NamedTuple):
+    card_id: str
+    event_time: int
+    alerted: int
+
+
+def _scenario_figures(scenario: str, frauds: list[_Fraud], honest_alerted: int) -> ScenarioFigures:
+    attacks = list(_attacks(frauds))
+    caught = [(attack, first) for attack in attacks if (first := _first_alert(attack)) is not None]
+    return ScenarioFigures(
+        scenario=scenario,
+        frauds=len(frauds),
+        alerted=sum(fraud.alerted for fraud in frauds),
+        honest_alerted=honest_alerted,
+        attacks=len(attacks),
+        attacks_caught=len(caught),
+        first_alert_at=median(first + 1 for _, first in caught) if caught else None,
+        first_alert_after_us=(
+            median(attack[first].event_time - attack[0].event_time for attack, first in caught) if caught else None
+        ),
+    )
+
+
+def _attacks(frauds: list[_Fraud]) -> Iterator[list[_Fraud]]:
+    """The frauds of one scenario, in order of card and time, by attack."""
+    attack: list[_Fraud] = []
+    for fraud in frauds:
+        if attack and (
+            fraud.card_id != attack[-1].card_id or fraud.event_time - attack[-1].event_time > LONGEST_PAUSE_US
+        ):
+            yield attack
+            attack = []
+        attack.append(fraud)
+    yield attack
+
+
+def _first_alert(attack: list[_Fraud]) -> int | None:
+    return next((number for number, fraud in enumerate(attack) if fraud.alerted), None)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.batches import ScoredTransaction
 from data.models import DeadLetterReason, RiskLevel
 from data.queries.analytics import (
     CategoryFigures,
@@ -250,3 +251,25 @@ def test_labels_judge_the_alerts_by_scenario(world: World) -> None:
     assert set(by_name) == {"burst", "unnamed"}
     assert (by_name["burst"].recall, by_name["burst"].precision) == (0.5, 0.5)
     assert by_name["unnamed"].recall == 1.0
+
+
+def test_an_attack_is_the_frauds_of_a_scenario_on_a_card_until_two_days_pass_without_one(world: World) -> None:
+    def fraud(name: str, card: str, hours: float, level: RiskLevel | None, kind: str = "burst") -> ScoredTransaction:
+        return scored(name, card=card, at=NOON + timedelta(hours=hours), is_fraud=1, scenario=kind, level=level)
+
+    rows = [
+        fraud("missed-1", "a", 0, None),
+        fraud("missed-2", "a", 1, None),
+        fraud("caught-late", "a", 3, RiskLevel.LOW),
+        fraud("caught-again", "a", 50, RiskLevel.HIGH),
+        fraud("missed-attack", "a", 99, None),
+        fraud("caught-at-once", "b", 1, RiskLevel.LOW),
+        fraud("other-kind", "b", 2, None, kind="takeover"),
+    ]
+    world.add(*rows)
+    burst, takeover = label_figures(world.reader, *SOURCE).scenarios
+    assert (burst.frauds, burst.alerted, burst.attacks, burst.attacks_caught) == (6, 3, 3, 2)
+    assert burst.attack_recall == pytest.approx(2 / 3)
+    assert (burst.first_alert_at, burst.first_alert_after_us) == (2.0, 1.5 * 3_600e6)
+    assert (takeover.attacks, takeover.attacks_caught) == (1, 0)
+    assert (takeover.first_alert_at, takeover.first_alert_after_us) == (None, None)
