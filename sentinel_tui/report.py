@@ -109,7 +109,7 @@ def print_report(report: Report, console: Console) -> None:
     if report.labels.labelled:
         _section(console, f"Against {_count(report.labels.labelled)} labels", _labels(report.labels))
         console.print(Text("precision of a scenario: of the alerts on it or on honest traffic, the share on it"))
-        console.print(Text("attack: the frauds of a scenario on one card; first alert: the median of those caught"))
+        console.print(Text("first, after: on which fraud of an attack its first alert came, and when (medians)"))
     console.print()
     if report.run.places_unreliable:
         console.print(
@@ -164,24 +164,21 @@ def _counts(counts: tuple[tuple[str, int], ...]) -> Table:
 def _labels(labels: LabelFigures) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("scenario")
-    for name in ("frauds", "alerted", "recall", "precision", "attacks", "caught", "first alert on", "after"):
+    for name in ("alerted", "recall", "precision", "attacks caught", "first", "after"):
         table.add_column(name, justify="right")
     for each in labels.scenarios:
         table.add_row(
             Text(clean(each.scenario)),
-            Text(_count(each.frauds)),
-            Text(_count(each.alerted)),
+            Text(f"{_count(each.alerted)}/{_count(each.frauds)}"),
             Text(f"{each.recall:.3f}"),
             Text(_ratio(each.precision)),
-            Text(_count(each.attacks)),
-            Text(f"{each.attack_recall:.3f}"),
-            Text("-" if each.first_alert_at is None else f"fraud {each.first_alert_at:g}"),
+            Text(f"{_count(each.attacks_caught)}/{_count(each.attacks)}"),
+            Text("-" if each.first_alert_at is None else f"{each.first_alert_at:g}"),
             Text("-" if each.first_alert_after_us is None else _duration(each.first_alert_after_us)),
         )
     table.add_row(
         Text("all"),
-        Text(_count(labels.frauds)),
-        Text(_count(labels.frauds_alerted)),
+        Text(f"{_count(labels.frauds_alerted)}/{_count(labels.frauds)}"),
         Text(_ratio(labels.recall)),
         Text(_ratio(labels.precision)),
     )
