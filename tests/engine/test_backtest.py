@@ -253,7 +253,7 @@ def test_one_replay_serves_any_number_of_plans(
     assert replace(alone, counts=rows.counts) == judged[2]
 
 
-REVIEWED = replace(SUPERVISED, labels=Labels.DISPOSITIONS, capacity=3)
+REVIEWED = replace(SUPERVISED, labels=Labels.DISPOSITIONS, capacity=1)
 
 
 def test_analysts_and_chargebacks_teach_about_as_much_as_all_labels(

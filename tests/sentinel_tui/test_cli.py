@@ -16,7 +16,7 @@ import pytest
 
 KEYS = {
     "source", "seed", "transactions", "duplicates", "dead_letters", "alerts", "cases", "labels", "throughput_per_s",
-    "latency_ms", "alerts_digest", "database",
+    "latency_ms", "alerts_digest", "database", "drift",
 }  # fmt: skip
 
 
