@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 
 import numpy as np
 from numpy.typing import NDArray
@@ -189,7 +189,8 @@ class _MemorySource:
             due = SYSTEM_CLOCKS.monotonic()
             if self._rate is not None:
                 due = began + (first - start_offset) / self._rate
-                await asyncio.sleep(max(0.0, due - SYSTEM_CLOCKS.monotonic()))
+                # A loop's own timers go by whole milliseconds, which a record that arrives does not wait for.
+                await asyncio.to_thread(sleep, max(0.0, due - SYSTEM_CLOCKS.monotonic()))
             yield Batch(self.partition, first, tuple(self._records[first : first + step]), due)
 
 
