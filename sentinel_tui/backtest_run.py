@@ -82,7 +82,7 @@ class BacktestRun:
         return TimedResult(result, self._clocks.monotonic() - started)
 
     def _replay(self) -> Replay:
-        rules = _default_rules()
+        rules = default_rules()
         gazetteer = Gazetteer()
         path = self._settings.MODEL_PATH or data_folder() / "model.npz"
         model = load_or_train(
@@ -110,7 +110,7 @@ class BacktestRun:
         self._snapshots.put(EngineSnapshot(state, self._source.name, records=records, fraction_done=share))
 
 
-def _default_rules() -> tuple[Rule, ...]:
+def default_rules() -> tuple[Rule, ...]:
     """The rules that a new database starts with."""
     with TemporaryDirectory(prefix="sentinel-backtest-") as folder:
         store = Store.open(Path(folder) / "rules.db")
