@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test run lint types contracts format screenshots clean
+.PHONY: demo test run lint types contracts format screenshots detection clean
 
 demo: $(VENV)/installed
 	$(BIN)/sentinel-tui --demo
@@ -31,6 +31,9 @@ screenshots: $(VENV)/installed
 	$(BIN)/sentinel-tui --demo --database $(VENV)/screenshots.db
 	$(BIN)/python docs/screenshots.py $(VENV)/screenshots.db
 
+detection: $(VENV)/installed-dev
+	$(BIN)/python docs/detection.py $(FILE)
+
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
@@ -43,5 +46,5 @@ $(VENV)/installed: pyproject.toml | $(BIN)/python
 	touch $@
 
 $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs]'
 	touch $(VENV)/installed $@
