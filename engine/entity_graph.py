@@ -25,6 +25,7 @@ from engine.compromise import effective_cards, log_bayes_factor, posterior, shru
 from engine.day_counts import DAYS_KEPT, DayCounts
 from engine.entities import Case, Entity, EntityKind, place_of, weight_of
 from engine.features import Event
+from engine.fraud_cards import Fraud, FraudCard, KnownFraud
 from engine.windows import ALLOWED_LATENESS_US
 
 DAY_US: Final = DAY_MIN * MINUTE_US
@@ -65,24 +66,6 @@ class Neighbourhood:
 
     neighbours: tuple[Neighbour, ...]
     risk: float
-
-
-class KnownFraud(NamedTuple):
-    """A fraud on a card that counts from ``known_at`` on. Times are microseconds, ``place`` is a cell."""
-
-    known_at: int
-    time: int
-    card: str
-    merchant: str | None
-    place: int | None
-
-
-@dataclass(slots=True)
-class FraudCard:
-    """A card with known fraud: the minute of the first one, and where it was, as remembered when that was known."""
-
-    minute: int
-    visits: tuple[Visit, ...]
 
 
 class _Link(NamedTuple):
@@ -161,6 +144,30 @@ class EntityGraph:
             self.pending.remove(max(self.pending))
             heapify(self.pending)
         self._find_due()
+
+    def retract(self, card: str, merchant: str | None, place: int | None, time: int) -> None:
+        """Forget a fraud that was learnt and turned out to be none; one that is not in memory changes nothing.
+
+        The cards that were drawn to compare with stay: they say nothing of this one.
+        """
+        for index, (_, _, waiting) in enumerate(self.pending):
+            if waiting[1:] == (time, card, merchant, place):
+                del self.pending[index]
+                heapify(self.pending)
+                self._find_due()
+                return
+        before = self.frauds.get(card)
+        left = None if before is None else before.without(Fraud(time // MINUTE_US, merchant, place))
+        if before is not None:
+            if left is None:
+                self._close_case(card)
+            else:
+                self._replace_case(card, before, left)
+        for name in (merchant, place):
+            if name is None or (left is not None and left.was_defrauded_at(name)):
+                continue
+            if name in self.entities:
+                self.entities[name].defrauded.pop(card, None)
 
     def neighbourhood(self, event: Event, limit: int = 5) -> Neighbourhood:
         """The ``limit`` strongest neighbours of an event's card over the month before it, and their joint risk."""
@@ -241,27 +248,33 @@ class EntityGraph:
             del self.entities[entity.name], self.numbered[entity.number]
 
     def _take(self, known: KnownFraud) -> None:
-        minute = known.time // MINUTE_US
+        fraud = Fraud(known.time // MINUTE_US, known.merchant, known.place)
         for name in (known.merchant, known.place):
             entity = None if name is None else self.entities.get(name)
             if entity is not None:
                 entity.add_defrauded(known.card)
-        fraud = self.frauds.get(known.card)
-        if fraud is None:
-            if len(self.frauds) >= self.max_fraud_cards:
-                self._close_case(next(iter(self.frauds)))
-            slot = self.cards.slots.get(known.card)
-            visits = () if slot is None else tuple(self.cards.of(slot))
-            fraud = self.frauds[known.card] = FraudCard(minute, visits)
-            self._open_case(known.card, fraud)
-            self._draw_controls(minute)
-        elif minute < fraud.minute:
-            self._close_case(known.card)
-            fraud.minute = minute
-            self.frauds[known.card] = fraud
-            self._open_case(known.card, fraud)
+        card = self.frauds.get(known.card)
+        if card is not None:
+            self._replace_case(known.card, card, card.with_fraud(fraud))
+            return
+        if len(self.frauds) >= self.max_fraud_cards:
+            self._close_case(next(iter(self.frauds)))
+        slot = self.cards.slots.get(known.card)
+        visits = () if slot is None else tuple(self.cards.of(slot))
+        self.frauds[known.card] = FraudCard((fraud,), visits)
+        self._open_case(known.card)
+        self._draw_controls(fraud.minute)
 
-    def _open_case(self, card: str, fraud: FraudCard) -> None:
+    def _replace_case(self, name: str, before: FraudCard, card: FraudCard) -> None:
+        if card.minute == before.minute:
+            self.frauds[name] = card
+            return
+        self._close_case(name)
+        self.frauds[name] = card
+        self._open_case(name)
+
+    def _open_case(self, card: str) -> None:
+        fraud = self.frauds[card]
         for number, at, weight in _exposures(fraud.visits, fraud.minute):
             self.cases[number & 1].add(at // DAY_MIN, weight)
             entity = self.numbered.get(number)

@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 from engine.card_visits import VISITS_KEPT, Visit
 from engine.day_counts import DAYS_KEPT, DayCounts
 from engine.entities import Case, Entity
-from engine.entity_graph import EntityGraph, FraudCard, KnownFraud
+from engine.entity_graph import EntityGraph
+from engine.fraud_cards import Fraud, FraudCard, KnownFraud
 from engine.sealed import CheckpointError, seal, unseal
 
 FORMAT = 1
@@ -34,7 +35,7 @@ class _Entity(_Part):
 
 class _FraudCard(_Part):
     card: str
-    minute: int
+    frauds: list[Annotated[tuple[int, str | None, int | None], Strict(False)]] = Field(min_length=1)
     visits: list[Annotated[tuple[int, int, int], Strict(False)]]
 
 
@@ -101,8 +102,12 @@ def dump(graph: EntityGraph) -> bytes:
                 for entity in graph.entities.values()
             ],
             "frauds": [
-                {"card": card, "minute": fraud.minute, "visits": [tuple(visit) for visit in fraud.visits]}
-                for card, fraud in graph.frauds.items()
+                {
+                    "card": name,
+                    "frauds": [tuple(fraud) for fraud in card.frauds],
+                    "visits": [tuple(visit) for visit in card.visits],
+                }
+                for name, card in graph.frauds.items()
             ],
             "pending": [{"order": order, **known._asdict()} for _, order, known in sorted(graph.pending)],
         }
@@ -149,11 +154,13 @@ def load(data: bytes, graph: EntityGraph) -> None:
     for saved in header.entities:
         restored = _restored(saved, days)
         graph.entities[restored.name] = graph.numbered[restored.number] = restored
-    for fraud in header.frauds:
-        graph.frauds[fraud.card] = FraudCard(fraud.minute, tuple(Visit(*visit) for visit in fraud.visits))
+    for each in header.frauds:
+        graph.frauds[each.card] = FraudCard(
+            tuple(Fraud(*fraud) for fraud in each.frauds), tuple(Visit(*visit) for visit in each.visits)
+        )
     graph.pending = [
-        (each.known_at, each.order, KnownFraud(each.known_at, each.time, each.card, each.merchant, each.place))
-        for each in header.pending
+        (held.known_at, held.order, KnownFraud(held.known_at, held.time, held.card, held.merchant, held.place))
+        for held in header.pending
     ]
 
 

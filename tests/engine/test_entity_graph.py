@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import pytest
@@ -158,6 +158,14 @@ def test_an_earlier_fraud_that_becomes_known_later_moves_what_was_before_it() ->
     assert graph.cases[0].total(0, 30_000) == graph.entities["before"].cases["c"].weight
 
 
+def test_a_fraud_that_is_taken_back_before_it_counts_never_does() -> None:
+    graph = played([visit("c", "m", START)], [Label("c", "m", START, START + 2 * DAY_US)])
+    graph.retract("c", "m", None, START)
+    graph.observe(visit("d", "m", START + 3 * DAY_US))
+    assert not graph.frauds
+    assert not graph.entities["m"].defrauded
+
+
 def test_places_are_shared_only_by_cards_that_were_there() -> None:
     there = visit("c", None, START, ZURICH)
     assert place_of(there) == cell_of(*ZURICH)
@@ -257,6 +265,31 @@ def test_a_restored_graph_goes_on_as_if_nothing_had_happened(
     end = START + 60 * DAY_US
     assert restored.compromised_merchants(end, 10) == running.compromised_merchants(end, 10)
     assert dump(restored) == dump(running)
+
+
+@settings(deadline=None)
+@given(EVENTS, LABELS.flatmap(lambda labels: st.tuples(st.just(labels), st.permutations(labels))), st.integers(0, 30))
+def test_frauds_that_are_taken_back_leave_what_the_others_alone_would(
+    events: list[Event], told: tuple[list[Label], list[Label]], taken_back: int
+) -> None:
+    labels, shuffled = told
+    wrong, left = shuffled[:taken_back], shuffled[taken_back:]
+    corrected, never_told = played(events, []), played(events, [])
+    for label in labels:
+        teach(corrected, replace(label, known_at=corrected.watermark))
+    for label in wrong:
+        corrected.retract(label.card, label.merchant, None, label.time)
+    for label in left:
+        teach(never_told, replace(label, known_at=never_told.watermark))
+    assert {card: fraud.minute for card, fraud in corrected.frauds.items()} == {
+        card: fraud.minute for card, fraud in never_told.frauds.items()
+    }
+    for name, entity in corrected.entities.items():
+        other = never_told.entities[name]
+        assert entity.cases == other.cases
+        assert entity.defrauded == other.defrauded
+    for kind in EntityKind:
+        assert corrected.cases[kind].running(30_000) == never_told.cases[kind].running(30_000)
 
 
 @settings(deadline=None)
