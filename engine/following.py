@@ -43,7 +43,11 @@ class Follower:
         self._serve(holders_at(connection, recovery.last_seq(connection) + 1))
 
     def follow(self) -> TakenIn | None:
-        """Take in everything that is new; None where nothing was written by anybody else since the last time."""
+        """Take in everything that is new; None where nothing was written by anybody else since the last time.
+
+        A transaction must be scored and stored before the next time, because it is by transactions that the store
+        says when something was taken in.
+        """
         version = self._writer.data_version()
         if version == self._seen_version:
             return None

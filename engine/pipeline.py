@@ -151,8 +151,8 @@ class Pipeline:
     async def _process(self, batch: Batch) -> None:
         if self._progress.first_arrival is None:
             self._progress.first_arrival = batch.received_at
-        taken_in = None if self._follower is None else self._follower.follow()
         accepted, dead_letters, duplicates = self._admit(batch)
+        taken_in = self._follower.follow() if accepted and self._follower is not None else None
         scored = self._scorer.score(accepted)
         self._since_checkpoint += len(accepted)
         due = self._since_checkpoint >= self._checkpoint_every
