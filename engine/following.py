@@ -1,26 +1,20 @@
 """Between two batches, the engine takes in what was decided meanwhile: labels, and the models in the two roles."""
 
 import logging
-import sqlite3
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable
 
 from data.batches import TakenIn
 from data.engine_writes import EngineWriter
 from data.errors import ModelError
 from data.model_registry import RegisteredModel, RoleHolders, holders, holders_at, latest_role_id
 from data.queries import recovery
-from data.queries.recovery import StoredEvent, StoredLabel
 from engine.features import EventReader
-from engine.label_features import KnownFraud
+from engine.label_intake import UNKNOWN_RATIO, LabelIntake
 from engine.learning import Learning, Rankers
 from engine.ranker import Ranker
 from engine.sealed import CheckpointError
 
 log = logging.getLogger(__name__)
-
-UNKNOWN_RATIO: Final = 1.0
-"""For a transaction that was stored before its ratio was: its amount is taken for a usual one."""
 
 LoadRanker = Callable[[RegisteredModel], Ranker]
 """Reads the file of a model; raises ``ModelError`` where it cannot serve."""
@@ -34,6 +28,7 @@ class Follower:
         self._learning = learning
         self._reader = reader
         self._load_ranker = load_ranker
+        self._intake = LabelIntake(writer.connection, learning, reader)
         self._seen_version: int | None = None
         self._held = RoleHolders(None, None)
 
@@ -53,10 +48,7 @@ class Follower:
             return None
         self._seen_version = version
         connection = self._writer.connection
-        label_id = 0
-        for label in recovery.labels_to_apply(connection):
-            tell(self._learning, label)
-            label_id = label.id
+        label_id = self._intake.take(recovery.labels_to_apply(connection), recovery.last_seq(connection))
         role_id = latest_role_id(connection)
         self._serve(holders(connection))
         return TakenIn(label_id, role_id)
@@ -97,34 +89,3 @@ class Follower:
             if not stored.late:
                 event = self._reader.of_stored(stored)
                 self._learning.catch_up(event, stored.amount_ratio or UNKNOWN_RATIO)
-
-
-def tell(learning: Learning, label: StoredLabel) -> None:
-    """Let a stored label count: fraud from the moment it was known on; what is taken back, not any more."""
-    if not label.fraud and not label.was_fraud:
-        return
-    fraud = KnownFraud(
-        known_at=label.known_at,
-        time=label.event_time,
-        card=label.card_id,
-        merchant=label.merchant_id,
-        ratio=label.amount_ratio or UNKNOWN_RATIO,
-    )
-    if label.fraud:
-        learning.tell(fraud)
-    else:
-        learning.labels.retract(fraud.card, fraud.merchant, fraud.time)
-
-
-def interleaved(connection: sqlite3.Connection, seq: int, learning: Learning) -> Iterator[StoredEvent]:
-    """The transactions after ``seq`` as they were scored, telling each label where the engine had taken it in."""
-    labels = recovery.labels_applied_since(connection, seq)
-    following = next(labels, None)
-    for event in recovery.events_after(connection, seq):
-        while following is not None and following.applied_seq is not None and following.applied_seq < event.seq:
-            tell(learning, following)
-            following = next(labels, None)
-        yield event
-    while following is not None:
-        tell(learning, following)
-        following = next(labels, None)

@@ -129,6 +129,11 @@ class LabelState:
         """Whether a fraud is known and still in memory."""
         return bool(self._known.cards)
 
+    @property
+    def holds_fraud(self) -> bool:
+        """Whether a fraud is in memory, be it known already or held back."""
+        return self.has_labels or bool(self._known.pending)
+
     def tell(self, fraud: KnownFraud) -> None:
         """Hold a fraud back until it is known; tell each once.
 

@@ -1,12 +1,13 @@
 """What the engine has learnt from labels: the frauds that are known, and the rankers that were trained on them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import isnan, log
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.entity_graph import EntityGraph, Neighbourhood
 from engine.features import AMOUNT_OVER_MEAN, FEATURE_NAMES, Event
 from engine.label_features import KnownFraud, LabelState
 from engine.prior import fraud_prior
@@ -62,7 +63,8 @@ NO_SCORES: Final = RankerScores(None, None)
 class Learning:
     """Belongs to one thread. ``rankers`` may be exchanged between two batches.
 
-    The history of cards is kept only where a ranker needs it: ``begin_history`` starts it.
+    The history of cards is kept only where a ranker needs it: ``begin_history`` starts it. What cards share is kept
+    only where a fraud has been told: without one, ``graph`` is None.
     """
 
     def __init__(self, delay_us: int = LABEL_DELAY_US) -> None:
@@ -70,6 +72,7 @@ class Learning:
         self.labels = LabelState(delay_us)
         self.rankers = Rankers()
         self.history: RankerFeatures | None = None
+        self.graph: EntityGraph | None = None
         self.problem: str | None = None
         """Why a model that holds a role does not serve, as one line for the analyst."""
 
@@ -104,9 +107,36 @@ class Learning:
             features[AMOUNT_OVER_MEAN] = log(amount_ratio)
             self.history.observe(event, features)
 
-    def tell(self, fraud: KnownFraud) -> None:
-        """Take in a label; it counts from the moment on at which it was known."""
+    def connect(
+        self, events: Sequence[Event], late: Sequence[bool], alerted: Collection[int] = ()
+    ) -> dict[int, Neighbourhood]:
+        """Let the graph follow events that were decided on, in order, but for those that came late.
+
+        Returns:
+            What the cards of those whose places are ``alerted`` share with known fraud, as known before each.
+        """
+        graph = self.graph
+        if graph is None:
+            return {}
+        shared = {}
+        for index, event in enumerate(events):
+            if index in alerted:
+                shared[index] = graph.neighbourhood(event)
+            if not late[index]:
+                graph.observe(event)
+        return shared
+
+    def tell(self, fraud: KnownFraud, place: int | None = None) -> None:
+        """Take in a fraud, in the cell ``place``; it counts from the moment on at which it was known."""
         self.labels.tell(fraud)
+        if self.graph is not None:
+            self.graph.learn(fraud.card, fraud.merchant, place, fraud.time, fraud.known_at)
+
+    def retract(self, fraud: KnownFraud, place: int | None = None) -> None:
+        """Forget a fraud that was told and turned out to be none."""
+        self.labels.retract(fraud.card, fraud.merchant, fraud.time)
+        if self.graph is not None:
+            self.graph.retract(fraud.card, fraud.merchant, place, fraud.time)
 
     def score(self, learnt: Sequence[Learnt]) -> RankerScores:
         """What the rankers make of a batch."""

@@ -20,8 +20,8 @@ from data.queries import labels as label_queries
 from data.queries import recovery
 from engine import checkpoint
 from engine.features import EventReader, FeatureState
-from engine.following import UNKNOWN_RATIO
 from engine.label_features import KnownFraud
+from engine.label_intake import UNKNOWN_RATIO
 from engine.learning import Learning
 from engine.ranker_features import RANKER_FEATURE_NAMES
 from engine.sealed import CheckpointError

@@ -7,7 +7,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 
 from data.batches import BatchResult, Commit, DeadLetter, KnownTransaction
 from data.engine_writes import EngineWriter, PositionConflictError
@@ -18,7 +17,8 @@ from data.timestamps import from_microseconds, to_microseconds
 from engine import checkpoint, memory
 from engine.decode import Decoded, Decoder, Rejection
 from engine.drift import DriftAlarm
-from engine.following import Follower, interleaved
+from engine.following import Follower
+from engine.label_intake import LabelIntake
 from engine.latency import LatencyRecorder
 from engine.messages import EngineSnapshot, EngineState, SnapshotQueue
 from engine.records import Batch, Source
@@ -335,8 +335,8 @@ def recover(scorer: Scorer, writer: EngineWriter, progress: Callable[[float], No
     seq = _restore(scorer, writer)
     expected = max(recovery.last_seq(writer.connection) - seq, 1)
     replayed = 0
-    stored = interleaved(writer.connection, seq, scorer.learning)
-    while chunk := list(islice(stored, RECOVERY_CHUNK)):
+    intake = LabelIntake(writer.connection, scorer.learning, scorer.reader)
+    for chunk in intake.interleaved(seq, RECOVERY_CHUNK):
         scorer.learn(chunk)
         replayed += len(chunk)
         progress(replayed / expected)

@@ -58,7 +58,7 @@ class Scorer:
     ) -> None:
         self.state = state
         self.learning = Learning() if learning is None else learning
-        self._reader = reader
+        self.reader = reader
         self._model = model
         self._rules = rules
         self._thresholds = thresholds
@@ -67,7 +67,7 @@ class Scorer:
         """Score transactions in order; each sees all before it, however they are cut into batches."""
         if not batch:
             return ScoredBatch((), (), {}, np.empty((0, len(FEATURES))), ())
-        events = [self._reader.of_transaction(decoded.transaction) for decoded in batch]
+        events = [self.reader.of_transaction(decoded.transaction) for decoded in batch]
         observations, learnt = self._observe(events)
         matrix = np.array([observation.features for observation in observations], dtype=np.float64)
         raw = self._model.score(matrix).raw
@@ -111,6 +111,7 @@ class Scorer:
                 None if challenging is None else decide(model_score, hits, self._thresholds, prior, challenging)
             )
             rows.append(_row(decoded, event, observation, score, model_score, challenger_score, level, hits))
+        self.learning.connect(events, [each.late for each in observations])
         watched = Watched(matrix, raw, self._remaining(model_scores, all_hits), experienced)
         first_of_site = self.state.drift.learn(self._model, self._calibration, watched)
         times = np.array([event.time for event in events])
@@ -134,8 +135,9 @@ class Scorer:
 
     def learn(self, stored: Sequence[StoredEvent]) -> None:
         """Move the memory past transactions that were scored before."""
-        events = [self._reader.of_stored(each) for each in stored]
+        events = [self.reader.of_stored(each) for each in stored]
         observations, _ = self._observe(events)
+        self.learning.connect(events, [each.late for each in observations])
         if not observations or self._settled:
             return
         matrix = np.array([observation.features for observation in observations], dtype=np.float64)

@@ -97,6 +97,26 @@ class StoredLabel(NamedTuple):
     merchant_category: str | None
 
 
+def latest_event_time(reader: sqlite3.Connection, seq: int, last: int) -> int:
+    """The highest event time of the transactions after ``seq`` up to ``last``, in microseconds; 0 without any."""
+    row = reader.execute(
+        "SELECT coalesce(max(event_time), 0) FROM transactions WHERE seq > ? AND seq <= ?", (seq, last)
+    ).fetchone()
+    return int(row[0])
+
+
+def seq_before(reader: sqlite3.Connection, time: int, seq: int, last: int) -> int:
+    """Of the transactions after ``seq`` up to ``last``, the one before the first at ``time`` or later.
+
+    ``last`` where there is none.
+    """
+    row = reader.execute(
+        "SELECT coalesce(min(seq) - 1, ?2) FROM transactions WHERE seq > ?1 AND seq <= ?2 AND event_time >= ?3",
+        (seq, last, time),
+    ).fetchone()
+    return int(row[0])
+
+
 _LABELS = """
 SELECT l.id, l.fraud, l.known_at, l.applied_seq,
     coalesce((SELECT fraud FROM labels WHERE transaction_seq = l.transaction_seq AND id < l.id
@@ -120,6 +140,21 @@ def labels_to_apply(reader: sqlite3.Connection) -> Iterator[StoredLabel]:
 def labels_applied_since(reader: sqlite3.Connection, seq: int) -> Iterator[StoredLabel]:
     """The labels that the engine took in when it had scored transaction ``seq`` or a later one, in that order."""
     return _stored_labels(reader.execute(f"{_LABELS} WHERE l.applied_seq >= ? ORDER BY l.applied_seq, l.id", (seq,)))
+
+
+def known_frauds(reader: sqlite3.Connection, last_id: int, since: int) -> Iterator[StoredLabel]:
+    """The frauds at ``since``, in microseconds, or later that held when label ``last_id`` was the latest.
+
+    In the order in which they were known.
+    """
+    return _stored_labels(
+        reader.execute(
+            f"{_LABELS} WHERE l.fraud AND l.id <= ?1 AND t.event_time >= ?2 AND NOT EXISTS (SELECT 1 FROM labels later "
+            "WHERE later.transaction_seq = l.transaction_seq AND later.id > l.id AND later.id <= ?1) "
+            "ORDER BY l.known_at, l.id",
+            (last_id, since),
+        )
+    )
 
 
 def ranker_memory(reader: sqlite3.Connection) -> tuple[int, bytes] | None:
