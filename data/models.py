@@ -297,6 +297,32 @@ class RankedEvidence(_Record):
     contributions: tuple[Contribution, ...]
 
 
+class NeighbourKind(StrEnum):
+    """What a card can share with others."""
+
+    MERCHANT = "merchant"
+    PLACE = "place"
+
+
+class Neighbour(_Record):
+    """A merchant, or a place as "lat, lng" in degrees, that an alert's card shares with cards that had fraud later.
+
+    ``cards_seen`` were there from ``since`` until the transaction, ``fraud_cards`` of them before their own fraud, as
+    far as it was known, ``expected`` is how many if it were ordinary. ``lift`` is observed over expected, shrunk;
+    ``posterior`` is the probability that cards are taken there. ``last_visit`` is the card's own.
+    """
+
+    kind: NeighbourKind
+    name: str
+    since: datetime
+    last_visit: datetime
+    cards_seen: int
+    fraud_cards: int
+    expected: float
+    lift: float
+    posterior: float
+
+
 class Rescoring(_Record):
     """What it takes to score an alert's transaction again.
 
@@ -352,6 +378,8 @@ class Alert(_Record):
     baseline: CardBaseline
     rescoring: Rescoring | None
     """None in alerts of versions that did not keep it."""
+    shared: tuple[Neighbour, ...]
+    """What speaks for the card having been taken, the strongest first; empty where no fraud was known."""
     case_id: int | None
     case_number: str | None
     version: int

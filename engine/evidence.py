@@ -5,18 +5,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import isnan
+from typing import Final
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from data.models import Anomaly, CardBaseline, Contribution, RankedEvidence, Rescoring
+from data.models import Anomaly, CardBaseline, Contribution, Neighbour, NeighbourKind, RankedEvidence, Rescoring
 from data.timestamps import from_microseconds
 from engine import profiles
+from engine.entities import EntityKind
+from engine.entity_graph import DAY_US, NEIGHBOUR_DAYS, Neighbourhood
+from engine.entity_graph import Neighbour as SharedEntity
 from engine.features import FEATURES, Memory
 from engine.model import AnomalyModel
 from engine.ranker import Ranker
 from engine.ranker_titles import RANKER_FEATURES
+
+WORTH_SAYING: Final = 0.1
+"""The probability that cards are taken somewhere, from which on an analyst is told: ten times that of any place."""
+_KINDS: Final = {EntityKind.MERCHANT: NeighbourKind.MERCHANT, EntityKind.PLACE: NeighbourKind.PLACE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +74,34 @@ def _ranked_contributions(features: Sequence[float], shares: Sequence[float]) ->
     )
 
 
+def shared_evidence(shared: Neighbourhood | None) -> tuple[Neighbour, ...]:
+    """What a card shares with known fraud, as far as it says something; None where no fraud was known."""
+    if shared is None:
+        return ()
+    return tuple(_neighbour(each) for each in shared.neighbours if each.posterior >= WORTH_SAYING)
+
+
+def _neighbour(shared: SharedEntity) -> Neighbour:
+    first_day = shared.last_visit // DAY_US - NEIGHBOUR_DAYS
+    return Neighbour(
+        kind=_KINDS[shared.kind],
+        name=shared.name,
+        since=from_microseconds(first_day * DAY_US),
+        last_visit=from_microseconds(shared.last_visit),
+        cards_seen=shared.cards_seen,
+        fraud_cards=shared.fraud_cards,
+        expected=shared.expected,
+        lift=shared.lift,
+        posterior=shared.posterior,
+    )
+
+
 def evidence_json(
-    explanation: Explanation, memory: Memory, rescoring: Rescoring, ranked: RankedEvidence | None = None
+    explanation: Explanation,
+    memory: Memory,
+    rescoring: Rescoring,
+    ranked: RankedEvidence | None = None,
+    shared: Sequence[Neighbour] = (),
 ) -> str:
     """The evidence as it is stored with the alert; ``ranked`` where a ranker decided."""
     evidence = {
@@ -76,6 +110,7 @@ def evidence_json(
         "baseline": _baseline(memory.card).model_dump(mode="json"),
         "rescoring": rescoring.model_dump(mode="json"),
         "ranked": None if ranked is None else ranked.model_dump(mode="json"),
+        "shared": [each.model_dump(mode="json") for each in shared],
     }
     return orjson.dumps(evidence).decode()
 

@@ -17,7 +17,8 @@ from engine import profiles
 from engine.calibration import QuantileCalibration
 from engine.decode import Decoded
 from engine.drift_watch import Watched
-from engine.evidence import Explanation, evidence_json, explanations, ranked_evidence
+from engine.entity_graph import Neighbourhood
+from engine.evidence import Explanation, evidence_json, explanations, ranked_evidence, shared_evidence
 from engine.features import FEATURES, Event, EventReader, FeatureState, Observation, amount_ratio
 from engine.learning import Learning, Learnt
 from engine.model import AnomalyModel
@@ -111,13 +112,13 @@ class Scorer:
                 None if challenging is None else decide(model_score, hits, self._thresholds, prior, challenging)
             )
             rows.append(_row(decoded, event, observation, score, model_score, challenger_score, level, hits))
-        self.learning.connect(events, [each.late for each in observations])
+        shared = self.learning.connect(events, [each.late for each in observations], {each.index for each in alerted})
         watched = Watched(matrix, raw, self._remaining(model_scores, all_hits), experienced)
         first_of_site = self.state.drift.learn(self._model, self._calibration, watched)
         times = np.array([event.time for event in events])
         return ScoredBatch(
             tuple(rows),
-            tuple(self._alerts(alerted, matrix)),
+            tuple(self._alerts(alerted, matrix, shared)),
             hit_counts,
             matrix,
             tuple(all_hits),
@@ -177,14 +178,16 @@ class Scorer:
         """The running one: the site's own where there is one."""
         return self.state.site.fitted or self._model.calibration
 
-    def _alerts(self, alerted: Sequence["_Alerted"], matrix: NDArray[np.float64]) -> list[NewAlert]:
+    def _alerts(
+        self, alerted: Sequence["_Alerted"], matrix: NDArray[np.float64], shared: Mapping[int, Neighbourhood]
+    ) -> list[NewAlert]:
         if not alerted:
             return []
         rows = matrix[[each.index for each in alerted]]
         explained = explanations(self._model, rows)
         ranked = self._ranked(alerted)
         return [
-            self._alert(each, explanation, ranked.get(each.index))
+            self._alert(each, explanation, ranked.get(each.index), shared.get(each.index))
             for each, explanation in zip(alerted, explained, strict=True)
         ]
 
@@ -199,7 +202,13 @@ class Scorer:
         evidence = ranked_evidence(champion, rows, [ranked for *_, ranked in chosen])
         return dict(zip((index for index, *_ in chosen), evidence, strict=True))
 
-    def _alert(self, alerted: "_Alerted", explanation: Explanation, ranked: RankedEvidence | None) -> NewAlert:
+    def _alert(
+        self,
+        alerted: "_Alerted",
+        explanation: Explanation,
+        ranked: RankedEvidence | None,
+        shared: Neighbourhood | None,
+    ) -> NewAlert:
         reasons = reasons_of(
             alerted.score,
             alerted.model_score,
@@ -217,7 +226,13 @@ class Scorer:
             level=alerted.level,
             reason_codes=tuple(reason.code for reason in reasons),
             reasons_json=orjson.dumps([reason.model_dump() for reason in reasons]).decode(),
-            evidence_json=evidence_json(explanation, alerted.observation.memory, self._rescoring(alerted), ranked),
+            evidence_json=evidence_json(
+                explanation,
+                alerted.observation.memory,
+                self._rescoring(alerted),
+                ranked,
+                shared_evidence(shared),
+            ),
         )
 
     def _rescoring(self, alerted: "_Alerted") -> Rescoring:
