@@ -22,6 +22,7 @@ from engine.label_intake import LabelIntake
 from engine.latency import LatencyRecorder
 from engine.messages import EngineSnapshot, EngineState, SnapshotQueue
 from engine.records import Batch, Source
+from engine.review_sample import review_sample
 from engine.scorer import ScoredBatch, Scorer
 from engine.sealed import CheckpointError
 
@@ -74,7 +75,7 @@ class Pipeline:
 
     ``refuse_future`` sets records aside that are dated more than five minutes after the wall clock; a simulation that
     has an event time of its own turns it off. Where there is a ``follower``, what analysts decide meanwhile is taken in
-    between two batches.
+    between two batches. Of the transactions without an alert, a ``review_share`` (0 to 1) is drawn for review.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Pipeline:
         *,
         follower: Follower | None = None,
         refuse_future: bool = True,
+        review_share: float = 0.0,
         checkpoint_every: int = CHECKPOINT_EVERY,
     ) -> None:
         self._source = source
@@ -98,6 +100,7 @@ class Pipeline:
         self._snapshots = snapshots
         self._follower = follower
         self._refuse_future = refuse_future
+        self._review_share = review_share
         self._checkpoint_every = checkpoint_every
         self._since_checkpoint = 0
         self._stop = threading.Event()
@@ -171,6 +174,7 @@ class Pipeline:
             latency_us=round((self._clocks.monotonic() - batch.received_at) * 1_000_000),
             checkpoint=self._dump() if due else None,
             taken_in=taken_in,
+            review_sample=review_sample(scored.transactions, self._review_share),
         )
         commit = await self._commit(result)
         if due:

@@ -127,6 +127,7 @@ class EngineRun:
             self._snapshots,
             follower=self._follower(scorer, reader, writer),
             refuse_future=not job.simulated_time,
+            review_share=self._settings.REVIEW_SAMPLE_SHARE,
         )
         self._pipeline = pipeline
         if self._stopping.is_set():

@@ -57,6 +57,9 @@ class Settings(BaseModel):
     VELOCITY_ATTACK_PROBABILITY: Annotated[float, Field(ge=0, le=0.5)] = Field(
         0.005, description="Share of generated transactions that belong to velocity bursts, 0 to 0.5"
     )
+    REVIEW_SAMPLE_SHARE: Annotated[float, Field(ge=0, le=0.1)] = Field(
+        0.001, description="Share of the transactions without an alert that is drawn for review, 0 (none) to 0.1"
+    )
     LOG_LEVEL: LogLevel = Field(
         LogLevel.WARNING, description="What goes to sentinel.log in the data folder: DEBUG, INFO, WARNING or ERROR"
     )

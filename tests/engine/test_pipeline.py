@@ -99,6 +99,7 @@ def run(model: AnomalyModel, gazetteer: Gazetteer) -> Run:
                 writer,
                 Clocks(lambda: now, lambda: 0.0),
                 SnapshotQueue(),
+                review_share=0.1,
                 checkpoint_every=checkpoint_every,
             )
             return asyncio.run(pipeline.run())
@@ -121,6 +122,7 @@ def decisions(store: Store) -> list[tuple[object, ...]]:
         ).fetchall()
         rows += reader.execute('SELECT "offset", reason, detail, raw FROM dead_letters ORDER BY "offset"').fetchall()
         rows += reader.execute("SELECT * FROM customers ORDER BY card_id").fetchall()
+        rows += reader.execute("SELECT * FROM review_sample ORDER BY transaction_seq").fetchall()
     return rows
 
 
@@ -222,6 +224,17 @@ def test_every_alert_names_its_reasons_and_its_cards_baseline(store: Store, run:
         assert codes
         assert ("velocity" in codes) == (velocity >= 3)
         assert orjson.loads(evidence)["baseline"]["transactions"] >= 3
+
+
+def test_what_is_drawn_for_review_raised_no_alert_and_did_not_come_late(traffic: Path, store: Store, run: Run) -> None:
+    run(store, ListSource(some_records(traffic), [90]))
+    with closing(store.reader()) as reader:
+        drawn = reader.execute(
+            "SELECT t.level_rank, t.late FROM review_sample s JOIN transactions t ON t.seq = s.transaction_seq"
+        ).fetchall()
+        (stored,) = reader.execute("SELECT count(*) FROM transactions WHERE level_rank = 0 AND NOT late").fetchone()
+    assert set(drawn) == {(0, 0)}
+    assert len(drawn) == pytest.approx(0.1 * stored, rel=0.25)
 
 
 def test_what_came_before_a_broken_source_is_stored(store: Store, run: Run) -> None:
