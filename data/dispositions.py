@@ -1,7 +1,8 @@
 """What analysts find: each disposition of an alert, a case or a sampled transaction is a label to learn from."""
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime
 
 from data import audit
@@ -20,6 +21,17 @@ _FRAUD: dict[Disposition, bool | None] = {
 """What a disposition says of the transaction; an inconclusive one says nothing."""
 
 
+PATIENCE_S = 5.0
+"""How long a decision waits for its turn to be written, before its writer hears that it could not be."""
+
+
+def status_after(disposition: Disposition | None) -> AlertStatus:
+    """The status that a disposition gives an alert; without one it is new."""
+    if disposition is None:
+        return AlertStatus.NEW
+    return AlertStatus.FALSE_POSITIVE if disposition is Disposition.FALSE_POSITIVE else AlertStatus.RESOLVED
+
+
 class ChangedMeanwhileError(StoreError):
     """Another analyst was faster; nothing was written."""
 
@@ -29,11 +41,15 @@ class ContradictedError(StoreError):
 
 
 class DispositionWriter:
-    """Writes under one analyst's name; each act is committed, durably, the moment it is taken, and audited."""
+    """Writes under one analyst's name; each act is committed, durably, the moment it is taken, and audited.
 
-    def __init__(self, store: Store, analyst: str) -> None:
+    Where another process keeps the right to write for ``patience_s``, that is a StoreError.
+    """
+
+    def __init__(self, store: Store, analyst: str, patience_s: float = PATIENCE_S) -> None:
         self._store = store
         self._analyst = analyst
+        self._patience_s = patience_s
 
     def dispose_alert(self, alert_id: int, version: int, disposition: Disposition | None, now: datetime) -> None:
         """Settle an alert, or with None take its disposition back; ``version`` is that of the alert as it was shown.
@@ -43,7 +59,7 @@ class DispositionWriter:
             ContradictedError: a chargeback says the opposite.
             StoreError: the database refused; nothing was written.
         """
-        with closing(self._store.analyst_writer()) as connection, self._store.transaction(connection):
+        with self._transaction() as connection:
             row = connection.execute(
                 "SELECT transaction_seq, disposition, version, case_id FROM alerts WHERE id = ?", (alert_id,)
             ).fetchone()
@@ -60,7 +76,7 @@ class DispositionWriter:
         Raises:
             ChangedMeanwhileError, ContradictedError, StoreError: as ``dispose_alert``.
         """
-        with closing(self._store.analyst_writer()) as connection, self._store.transaction(connection):
+        with self._transaction() as connection:
             row = connection.execute("SELECT version, status FROM cases WHERE id = ?", (case_id,)).fetchone()
             if row is None or row[0] != version or not CaseStatus(row[1]).is_active:
                 raise ChangedMeanwhileError(f"case {case_id} was changed by somebody else: look at it again")
@@ -90,19 +106,32 @@ class DispositionWriter:
             audit.record(connection, act, now)
         return len(alerts)
 
-    def review(self, transaction_seq: int, fraud: bool | None, now: datetime) -> None:
-        """Say what a sampled transaction was; None takes it back.
+    def review(self, transaction_seq: int, shown: bool | None, fraud: bool | None, now: datetime) -> None:
+        """Say what a sampled transaction was; None takes it back. ``shown`` is what was known of it to who decided.
 
         Raises:
+            ChangedMeanwhileError: somebody else has judged it otherwise.
             ContradictedError: a chargeback says the opposite.
             StoreError: the database refused; nothing was written.
         """
-        with closing(self._store.analyst_writer()) as connection, self._store.transaction(connection):
+        with self._transaction() as connection:
             before = self._label(connection, transaction_seq, fraud, LabelSource.REVIEW, now)
+            if before not in (shown, fraud):
+                raise ChangedMeanwhileError(
+                    f"somebody else has judged transaction {transaction_seq} to be {_word(before)}"
+                )
             act = audit.Act(
                 self._analyst, "transaction.review", f"transaction {transaction_seq}", _word(before), _word(fraud)
             )
             audit.record(connection, act, now)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with (
+            closing(self._store.analyst_writer()) as connection,
+            self._store.transaction(connection, self._patience_s),
+        ):
+            yield connection
 
     def _dispose(
         self,
@@ -113,12 +142,9 @@ class DispositionWriter:
         disposition: Disposition | None,
         now: datetime,
     ) -> None:
-        status = {None: AlertStatus.NEW, Disposition.FALSE_POSITIVE: AlertStatus.FALSE_POSITIVE}.get(
-            disposition, AlertStatus.RESOLVED
-        )
         connection.execute(
             "UPDATE alerts SET status = ?, disposition = ?, version = version + 1 WHERE id = ?",
-            (status.value, None if disposition is None else disposition.value, alert_id),
+            (status_after(disposition).value, None if disposition is None else disposition.value, alert_id),
         )
         fraud = None if disposition is None else _FRAUD[disposition]
         self._label(connection, transaction_seq, fraud, LabelSource.DISPOSITION, now)

@@ -30,9 +30,7 @@ class Store:
         self.path = path
         # Thread-local, so that it also keeps two threads of this process apart. Polled often, because a waiter gets
         # in only when it looks while the lock is free: every 50 ms, a busy engine kept an analyst out for seconds.
-        self._write_lock = FileLock(
-            f"{path}.lock", timeout=WRITE_LOCK_TIMEOUT_S, mode=0o600, poll_interval=WRITE_LOCK_POLL_S
-        )
+        self._write_lock = FileLock(f"{path}.lock", mode=0o600, poll_interval=WRITE_LOCK_POLL_S)
 
     @classmethod
     def open(cls, path: Path) -> "Store":
@@ -80,18 +78,18 @@ class Store:
         return connection
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self, timeout_s: float = WRITE_LOCK_TIMEOUT_S) -> Iterator[None]:
         """Hold the right to write; take it around every write transaction.
 
         Raises:
-            StoreLockedError: another process kept it for a minute.
+            StoreLockedError: another process kept it for ``timeout_s``.
             StoreError: the lock file cannot be written.
         """
         try:
-            self._write_lock.acquire()
+            self._write_lock.acquire(timeout_s)
         except Timeout:
             raise StoreLockedError(
-                f"{self.path} is being written by another process for over {WRITE_LOCK_TIMEOUT_S:.0f} s: "
+                f"{self.path} is being written by another process for over {timeout_s:.0f} s: "
                 "find it (lsof), end it, and try again"
             ) from None
         except OSError as error:
@@ -102,13 +100,14 @@ class Store:
             self._write_lock.release()
 
     @contextmanager
-    def transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
+    def transaction(self, connection: sqlite3.Connection, timeout_s: float = WRITE_LOCK_TIMEOUT_S) -> Iterator[None]:
         """A write transaction: all of it or nothing.
 
         Raises:
-            StoreError: the disk is full, the file is damaged, or the lock could not be had; nothing was written.
+            StoreError: the disk is full, the file is damaged, or the lock could not be had within ``timeout_s``;
+                nothing was written.
         """
-        with self.writing(), _as_store_error(self.path):
+        with self.writing(timeout_s), _as_store_error(self.path):
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield

@@ -1,6 +1,7 @@
 """What the Alerts screen and the alert detail show."""
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -50,13 +51,15 @@ class AlertRow:
     score: float
     level: RiskLevel
     status: AlertStatus
+    disposition: Disposition | None
     reason_codes: tuple[str, ...]
     case_number: str | None
+    version: int
 
 
 _ROW = """
 SELECT a.id, a.event_time, t.transaction_id, a.card_id, a.amount_minor, t.currency, t.location,
-    t.merchant_category, a.score, a.level_rank, a.status, a.reason_codes, c.number
+    t.merchant_category, a.score, a.level_rank, a.status, a.disposition, a.reason_codes, c.number, a.version
 FROM alerts a JOIN transactions t ON t.seq = a.transaction_seq LEFT JOIN cases c ON c.id = a.case_id
 """
 
@@ -115,6 +118,23 @@ def unreviewed_critical_total(reader: sqlite3.Connection) -> int:
     """How many CRITICAL alerts nobody has looked at yet."""
     (total,) = reader.execute(
         "SELECT count(*) FROM alerts WHERE status = 'new' AND level_rank = ?", (RiskLevel.CRITICAL.rank,)
+    ).fetchone()
+    return int(total)
+
+
+def undisposed(reader: sqlite3.Connection, alert_ids: Sequence[int]) -> frozenset[int]:
+    """Those of some alerts that have no disposition."""
+    rows = reader.execute(
+        "SELECT id FROM alerts WHERE disposition IS NULL AND id IN (SELECT value FROM json_each(?))",
+        (orjson.dumps(list(alert_ids)).decode(),),
+    )
+    return frozenset(row[0] for row in rows)
+
+
+def undisposed_of_case(reader: sqlite3.Connection, case_id: int) -> int:
+    """How many alerts of a case have no disposition."""
+    (total,) = reader.execute(
+        "SELECT count(*) FROM alerts WHERE case_id = ? AND disposition IS NULL", (case_id,)
     ).fetchone()
     return int(total)
 
@@ -183,6 +203,8 @@ def _alert_row(row: tuple[Any, ...]) -> AlertRow:
         score=row[8],
         level=level_of(row[9]),
         status=AlertStatus(row[10]),
-        reason_codes=tuple(row[11].split()),
-        case_number=row[12],
+        disposition=None if row[11] is None else Disposition(row[11]),
+        reason_codes=tuple(row[12].split()),
+        case_number=row[13],
+        version=row[14],
     )

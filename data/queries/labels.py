@@ -118,6 +118,11 @@ def open_reviews(reader: sqlite3.Connection) -> int:
     return int(row[0])
 
 
+def drawn_for_review(reader: sqlite3.Connection) -> int:
+    """How many transactions were ever drawn for review, judged or not."""
+    return int(reader.execute("SELECT count(*) FROM review_sample").fetchone()[0])
+
+
 class ShadowRow(NamedTuple):
     """A transaction that both models have scored; ``fraud`` is the label that holds, None without one."""
 

@@ -2,9 +2,11 @@ import pytest
 
 from data import audit
 from data.dispositions import ChangedMeanwhileError, ContradictedError, DispositionWriter
+from data.errors import StoreLockedError
 from data.label_writes import GivenLabel, LabelWriter
 from data.models import AlertStatus, Disposition, LabelSource, RiskLevel
 from data.queries.alerts import alert
+from data.store import Store
 from data.timestamps import to_microseconds
 
 from .builders import HOUR, NOON, World, scored
@@ -87,10 +89,30 @@ def test_a_case_settles_the_alerts_that_nobody_settled(world: World) -> None:
 def test_a_review_labels_a_transaction_that_raised_no_alert(world: World) -> None:
     world.add(scored("t-1"))
     writer = DispositionWriter(world.store, "ana")
-    writer.review(1, True, LATER)
+    writer.review(1, None, True, LATER)
     assert label(world) == (1, "review")
-    writer.review(1, None, LATER)
+    writer.review(1, True, None, LATER)
     assert label(world) is None
     chargeback(world, fraud=False)
     with pytest.raises(ContradictedError):
-        writer.review(1, True, LATER)
+        writer.review(1, None, True, LATER)
+
+
+def test_a_review_does_not_overrule_somebody_elses_unseen_but_may_agree_with_it(world: World) -> None:
+    world.add(scored("t-1"))
+    DispositionWriter(world.store, "bob").review(1, None, False, LATER)
+    ana = DispositionWriter(world.store, "ana")
+    with pytest.raises(ChangedMeanwhileError, match="judged transaction 1 to be honest"):
+        ana.review(1, None, True, LATER)
+    assert label(world) == (0, "review")
+    ana.review(1, None, False, LATER)
+    ana.review(1, False, True, LATER)
+    assert label(world) == (1, "review")
+
+
+def test_a_database_that_somebody_else_keeps_writing_is_told_after_the_writers_patience(world: World) -> None:
+    world.add(scored("t-1", level=RiskLevel.LOW))
+    writer = DispositionWriter(Store(world.store.path), "ana", patience_s=0.05)
+    with world.store.writing(), pytest.raises(StoreLockedError, match="being written by another process"):
+        writer.dispose_alert(1, 1, Disposition.INCONCLUSIVE, LATER)
+    writer.dispose_alert(1, 1, Disposition.INCONCLUSIVE, LATER)

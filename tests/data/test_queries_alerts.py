@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.models import AlertStatus, Anomaly, CasePriority, CaseStatus, RiskLevel
+from data.dispositions import DispositionWriter
+from data.models import AlertStatus, Anomaly, CasePriority, CaseStatus, Disposition, RiskLevel
 from data.queries.alerts import (
     AlertFilter,
     AlertRow,
@@ -17,6 +18,8 @@ from data.queries.alerts import (
     alert_total,
     latest_alerts,
     newer_alert_total,
+    undisposed,
+    undisposed_of_case,
     unreviewed_critical_total,
 )
 from data.queries.cases import case, case_activities, case_comments, case_totals, cases_by_urgency, cases_of_card
@@ -72,9 +75,22 @@ def test_an_alert_line_shows_its_transaction_and_case(world: World) -> None:
         score=pytest.approx(0.7),
         level=RiskLevel.HIGH,
         status=AlertStatus.NEW,
+        disposition=None,
         reason_codes=("velocity", "high_amount"),
         case_number="CASE-20260314-00001",
+        version=1,
     )
+
+
+def test_alerts_without_a_disposition_are_found_among_others_and_counted_in_their_case(world: World) -> None:
+    world.add(*(scored(f"t-{n}", level=RiskLevel.HIGH) for n in range(4)))
+    writer = DispositionWriter(world.store, "ana")
+    writer.dispose_alert(2, 1, Disposition.INCONCLUSIVE, NOON)
+    assert undisposed(world.reader, (1, 2, 4, 99)) == {1, 4}
+    assert undisposed(world.reader, ()) == frozenset()
+    assert undisposed_of_case(world.reader, 1) == 3
+    row = latest_alerts(world.reader, ANY, 10)[2]
+    assert (row.id, row.status, row.disposition, row.version) == (2, AlertStatus.RESOLVED, Disposition.INCONCLUSIVE, 2)
 
 
 def test_one_alert_comes_with_its_evidence(world: World) -> None:
