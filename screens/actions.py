@@ -56,12 +56,21 @@ GLOBAL = (
         Action(f"app.{name}", str(key), f"show_screen('{name}')", title, purpose, group=_SCREENS)
         for key, (name, title, purpose) in enumerate(MODES, start=1)
     ),
+    Action(
+        "app.review", "r", "review", "Review", "Judge transactions that raised no alert, drawn at random", footer=False
+    ),
     Action("app.help", "question_mark", "help", "Help", "The keys of this screen", display="?"),
     Action("app.palette", "ctrl+p", "command_palette", "Palette", "Find any screen or action by name", display="^p"),
     Action("app.theme", "T", "change_theme", "Theme", "Choose a dark or light theme", footer=False),
     Action("app.quit", "q", "quit", "Quit", "Leave; everything is stored already"),
     Action("app.quit_always", "ctrl+c", "quit", "Quit", "Leave, also while typing", footer=False, priority=True),
 )
+
+GIVEN_UP_FIRST: tuple[frozenset[str], ...] = (
+    frozenset(f"app.{name}" for name, *_ in MODES),
+    frozenset({"app.palette"}),
+)
+"""What the footer leaves out, in this order, where it is too narrow: the masthead shows the keys of the screens."""
 
 OPEN_RECORD = Action("list.open", "enter", "open", "Open", "Show the line under the cursor in full", display="↵")
 
@@ -77,11 +86,45 @@ LIST = (
 
 NEXT_PANE = Action("pane.next", "tab", "app.focus_next", "List", "Go to the next list of this screen", display="tab")
 
+_DISPOSE = Binding.Group("Dispose", compact=True)
+
+DISPOSE = (
+    Action("dispose.fraud", "f", "dispose('confirmed_fraud')", "Fraud", "Dispose: confirmed fraud", group=_DISPOSE),
+    Action(
+        "dispose.false_positive",
+        "x",
+        "dispose('false_positive')",
+        "False pos.",
+        "Dispose: false positive, the card's usual business",
+        group=_DISPOSE,
+    ),
+    Action(
+        "dispose.authorised",
+        "a",
+        "dispose('customer_error')",
+        "Authorised",
+        "Dispose: the customer authorised it, or erred",
+        group=_DISPOSE,
+    ),
+    Action(
+        "dispose.inconclusive",
+        "i",
+        "dispose('inconclusive')",
+        "Unclear",
+        "Dispose: inconclusive, nothing is learnt from it",
+        group=_DISPOSE,
+    ),
+)
+
+UNDO = Action("decision.undo", "z", "undo", "Undo", "Take your last decision back, and the one before it")
+
 ALERTS = (
     Action("alerts.level", "l", "next_level", "Level", "One level only: all, then LOW to CRITICAL"),
     Action("alerts.status", "s", "next_status", "Status", "One status only: all, then new to false positive"),
     Action("alerts.newest", "n", "newest", "Newest", "Go to the newest alerts, and follow them"),
     Action("alerts.more", "m", "more", "More", "Load the next older alerts"),
+    *DISPOSE,
+    UNDO,
 )
 
 _STEP = Binding.Group("Go", compact=True)
@@ -93,6 +136,8 @@ ALERT_DETAIL = (
     Action("alert.what_if", "w", "what_if", "What if", "Find the change that would clear this alert"),
     Action("alert.case", "c", "case", "Case", "The case this alert belongs to"),
     Action("alert.customer", "p", "customer", "Card", "The profile of the card"),
+    *DISPOSE,
+    UNDO,
 )
 
 CASES = (
@@ -105,6 +150,19 @@ CASE_DETAIL = (
     Action("case.back", "escape", "back", "Back", "Back to where you came from", display="esc"),
     Action("case.customer", "p", "customer", "Card", "The profile of the card"),
     NEXT_PANE,
+    *DISPOSE,
+)
+
+REVIEW = (
+    Action("review.back", "escape", "back", "Back", "Back to where you came from", display="esc"),
+    Action("review.fraud", "f", "judge(True)", "Fraud", "This transaction was fraud"),
+    Action("review.honest", "h", "judge(False)", "Honest", "This transaction was honest"),
+    UNDO,
+)
+
+CONFIRM = (
+    Action("confirm.yes", "y,enter", "answer(True)", "Yes", "Do it"),
+    Action("confirm.no", "n,escape", "answer(False)", "No", "Leave it as it is"),
 )
 
 CUSTOMERS = (

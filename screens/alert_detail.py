@@ -10,12 +10,13 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from data.models import Alert, Case, Reason
+from data.models import Alert, Case, Disposition, Reason
 from data.queries import alerts, cases, customers
 from screens import actions, figures
 from screens.base import DataScreen
 from screens.contribution_lines import CONTRIBUTION_COLUMNS, NOTHING_UNUSUAL, alert_lines
-from screens.record_columns import TRANSACTION_COLUMNS
+from screens.decisions import AlertDecision, alert_as_decided
+from screens.record_columns import TRANSACTION_COLUMNS, verdict
 from screens.routes import OpenCase, OpenCustomer
 from screens.safe import optional
 from screens.tones import ALERT_STATUS_TONES, CASE_STATUS_TONES, Tone, level_label, level_tone, words
@@ -85,7 +86,7 @@ class AlertDetailScreen(DataScreen[int]):
         alert = alerts.alert(reader, self._alert_id)
         if alert is None:
             raise LookupError(f"alert {self._alert_id} is not there any more; go back with Esc")
-        self._alert = alert
+        alert = self._alert = alert_as_decided(alert, self.workbench.decisions)
         case = None if alert.case_id is None else cases.case(reader, alert.case_id)
         transactions = customers.card_transactions(reader, alert.card_id, LAST_TRANSACTIONS)
         self._transactions.show(transactions)
@@ -99,16 +100,29 @@ class AlertDetailScreen(DataScreen[int]):
         self._show_baseline(alert)
         self._show_summary(alert, case)
         steps = (self._position > 0, self._position + 1 < len(self._alert_ids))
-        self.offer(*steps, alert.case_id is not None)
+        self.offer(*steps, alert.case_id is not None, self.workbench.decisions.can_undo(AlertDecision))
 
     def action_back(self) -> None:
         self.dismiss(self._alert_id)
 
     def action_step(self, lines: int) -> None:
-        self._alert_id = self._alert_ids[self._position + lines]
-        self._what_if.forget()
-        self.reload()
-        self.query_one("#alert-body").scroll_home(animate=False)
+        self._turn_to(self._alert_ids[self._position + lines])
+
+    def action_dispose(self, disposition: str) -> None:
+        alert = self._alert
+        if alert is None or alert.id != self._alert_id:
+            return
+        chosen = Disposition(disposition)
+        if alert.disposition is not chosen:
+            self.workbench.decisions.take(AlertDecision(alert.id, alert.version, chosen, alert.disposition))
+        self.query_store(self._go_on)
+
+    def action_undo(self) -> None:
+        undone = self.workbench.decisions.undo(AlertDecision)
+        if undone is not None and undone.alert_id in self._alert_ids:
+            self._turn_to(undone.alert_id)
+        else:
+            self.reload()
 
     def action_what_if(self) -> None:
         if self._alert is not None:
@@ -130,12 +144,31 @@ class AlertDetailScreen(DataScreen[int]):
                 return 0 <= self._position + int(str(parameters[0])) < len(self._alert_ids)
             case "case":
                 return self._alert is not None and self._alert.case_id is not None
+            case "dispose":
+                return self.workbench.decisions.possible
+            case "undo":
+                return self.workbench.decisions.can_undo(AlertDecision)
             case _:
                 return True
 
     @property
     def _position(self) -> int:
         return self._alert_ids.index(self._alert_id)
+
+    def _turn_to(self, alert_id: int) -> None:
+        if alert_id != self._alert_id:
+            self._alert_id = alert_id
+            self._what_if.forget()
+            self.query_one("#alert-body").scroll_home(animate=False)
+        self.reload()
+
+    def _go_on(self, reader: sqlite3.Connection) -> None:
+        """Turn to the next alert of the list without a disposition; below where there is one, else from the top on."""
+        following = self._alert_ids[self._position + 1 :] + self._alert_ids[: self._position]
+        undisposed = alerts.undisposed(reader, following)
+        pending = self.workbench.decisions.pending
+        following = tuple(each for each in following if each in undisposed and not pending(AlertDecision, each))
+        self._turn_to(following[0] if following else self._alert_id)
 
     def _show_title(self, alert: Alert) -> None:
         self.query_one("#alert-title", Block).show(
@@ -156,7 +189,7 @@ class AlertDetailScreen(DataScreen[int]):
             Cell("  Velocity ", Tone.MUTED),
             Cell(f"{figures.integer(alert.velocity)} in the window"),
             Cell("  Status ", Tone.MUTED),
-            Cell(words(alert.status), ALERT_STATUS_TONES[alert.status]),
+            Cell(verdict(alert.status, alert.disposition), ALERT_STATUS_TONES[alert.status]),
         )
         self.query_one("#alert-summary", Block).show(lines((score, self._case_line(case))))
 

@@ -8,11 +8,13 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.widget import Widget
 
-from data.models import AlertStatus, RiskLevel
-from data.queries.alerts import AlertFilter
+from data.models import AlertStatus, Disposition, RiskLevel
+from data.queries.alerts import AlertFilter, AlertRow
+from data.queries.labels import open_reviews
 from screens import actions, safe
 from screens.alert_page import AlertPage
 from screens.base import DataScreen
+from screens.decisions import AlertDecision, alert_rows
 from screens.figures import integer
 from screens.record_columns import ALERT_COLUMNS
 from screens.routes import OpenAlert
@@ -36,6 +38,8 @@ class AlertsScreen(DataScreen[None]):
     def compose_body(self) -> Iterable[Widget]:
         self._page = AlertPage(AlertFilter())
         self._following = True
+        self._to_review = 0
+        self._return_to: int | None = None
         self._list = RecordList(ALERT_COLUMNS, lambda row: row.id, id="alert-list")
         with Horizontal(classes="toolbar"):
             yield Block(id="alert-filter", classes="toolbar-text")
@@ -43,10 +47,12 @@ class AlertsScreen(DataScreen[None]):
         yield self._list
 
     def load(self, reader: sqlite3.Connection) -> None:
+        self._to_review = open_reviews(reader)
         if not self._following or not self._follow(reader):
             self._following = False
-            self._page.refresh(reader, self._list.first_visible, self._list.page_lines)
+            self._refresh(reader)
         self._show_page()
+        self._select_undone()
 
     def on_record_list_moved(self) -> None:
         if not self._page.rows:
@@ -79,6 +85,24 @@ class AlertsScreen(DataScreen[None]):
         self.query_store(self._page.load_older)
         self._show_page()
 
+    def action_dispose(self, disposition: str) -> None:
+        row = self._list.cursor_record
+        if row is None:
+            return
+        self._following = False
+        chosen = Disposition(disposition)
+        if row.disposition is not chosen:
+            self.workbench.decisions.take(AlertDecision(row.id, row.version, chosen, row.disposition))
+            self._show_page()
+        self._go_on()
+
+    def action_undo(self) -> None:
+        undone = self.workbench.decisions.undo(AlertDecision)
+        if undone is not None:
+            self._following = False
+            self._return_to = undone.alert_id
+            self.reload()
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that would do nothing are not offered."""
         match action:
@@ -86,8 +110,32 @@ class AlertsScreen(DataScreen[None]):
                 return not self._following
             case "more":
                 return self._page.has_older
+            case "dispose":
+                return self.workbench.decisions.possible and bool(self._page.rows)
+            case "undo":
+                return self.workbench.decisions.can_undo(AlertDecision)
             case _:
                 return True
+
+    def _refresh(self, reader: sqlite3.Connection) -> None:
+        """Read again what is visible; everything where an alert may have come back into the list."""
+        if self._return_to is None:
+            self._page.refresh(reader, self._list.first_visible, self._list.page_lines)
+        else:
+            self._page.refresh(reader, 0, len(self._page.rows) + 1)
+
+    def _select_undone(self) -> None:
+        if self._return_to is not None and not self.workbench.decisions.pending(AlertDecision, self._return_to):
+            self._list.select(self._return_to)
+            self._return_to = None
+
+    def _go_on(self) -> None:
+        """Put the cursor on the next alert without a disposition, below where there is one."""
+        if self._list.select_next(_undisposed, around=False):
+            return
+        if self._page.has_older:
+            self.action_more()
+        self._list.select_next(_undisposed)
 
     def _filter(self, only: AlertFilter) -> None:
         self._page = AlertPage(only)
@@ -110,7 +158,8 @@ class AlertsScreen(DataScreen[None]):
     def _show_page(self) -> None:
         page = self._page
         filtered = page.only != AlertFilter()
-        self._list.show(page.rows, keep_place=not self._following, empty=EMPTY_FILTERED if filtered else EMPTY)
+        rows = alert_rows(page.rows, self.workbench.decisions)
+        self._list.show(rows, keep_place=not self._following, empty=EMPTY_FILTERED if filtered else EMPTY)
         self.query_one("#alert-filter", Block).show(
             line(
                 Cell("Level ", Tone.MUTED),
@@ -118,18 +167,24 @@ class AlertsScreen(DataScreen[None]):
                 Cell("   Status ", Tone.MUTED),
                 Cell("all" if page.only.status is None else words(page.only.status), Tone.STRONG),
                 Cell(f"   showing {integer(len(page.rows))} of {integer(page.total)}", Tone.MUTED),
+                Cell(f"   r: {integer(self._to_review)} to review", Tone.MUTED),
             )
         )
         pill = self.query_one("#alert-pill", Block)
         pill.set_class(page.newer > 0, "-shown")
         if page.newer:
             pill.show(safe.text(f" ▲ {integer(page.newer)} new — press n "))
-        self.offer(self._following, page.has_older, bool(page.rows))
+        can_undo = self.workbench.decisions.can_undo(AlertDecision)
+        self.offer(self._following, page.has_older, bool(page.rows), can_undo)
 
 
 def level_tone_of(only: AlertFilter) -> Tone:
     """The tone of the chosen level."""
     return Tone.STRONG if only.level is None else level_tone(only.level)
+
+
+def _undisposed(row: AlertRow) -> bool:
+    return row.disposition is None
 
 
 def _next(choices: Sequence[Choice], current: Choice | None) -> Choice | None:

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import ClassVar
 
 from textual.binding import BindingType
@@ -11,11 +12,13 @@ from textual.containers import Grid, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
-from data.models import Case, CaseActivity, CaseComment
+from data.models import Case, CaseActivity, CaseComment, Disposition
 from data.queries import alerts, cases
 from data.queries.alerts import AlertFilter
 from screens import actions, figures
 from screens.base import DataScreen
+from screens.confirm import ConfirmScreen
+from screens.decisions import CaseDecision
 from screens.record_columns import ALERT_COLUMNS, without
 from screens.routes import OpenAlert, OpenCustomer
 from screens.safe import optional
@@ -104,6 +107,7 @@ class CaseDetailScreen(DataScreen[None]):
         )
         self._timeline.show(timeline(cases.case_activities(reader, case.id), cases.case_comments(reader, case.id)))
         self._show_case(case)
+        self.offer(self._can_be_resolved)
 
     def on_record_list_opened(self, event: RecordList.Opened) -> None:
         if event.records is self._alerts:
@@ -116,6 +120,37 @@ class CaseDetailScreen(DataScreen[None]):
     def action_customer(self) -> None:
         if self._case is not None:
             self.post_message(OpenCustomer(self._case.card_id))
+
+    def action_dispose(self, disposition: str) -> None:
+        self.query_store(partial(self._ask, Disposition(disposition)))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A case is resolved once, and nobody resolves one that is just being resolved."""
+        return action != "dispose" or self._can_be_resolved
+
+    @property
+    def _can_be_resolved(self) -> bool:
+        decisions, case = self.workbench.decisions, self._case
+        return (
+            decisions.possible
+            and case is not None
+            and case.status.is_active
+            and not decisions.pending(CaseDecision, case.id)
+        )
+
+    def _ask(self, disposition: Disposition, reader: sqlite3.Connection) -> None:
+        case = self._case
+        if case is None:
+            return
+        settled = alerts.undisposed_of_case(reader, case.id)
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                self.workbench.decisions.take(CaseDecision(case.id, case.version, disposition))
+
+        self.app.push_screen(
+            ConfirmScreen(f"Resolve {case.number}?", _consequences(case, settled, disposition)), answered
+        )
 
     def _show_case(self, case: Case) -> None:
         now = self.workbench.clock()
@@ -160,3 +195,15 @@ def timeline(activities: Iterable[CaseActivity], comments: Iterable[CaseComment]
         for each in comments
     ]
     return tuple(sorted(entries, key=lambda entry: entry.at))
+
+
+def _consequences(case: Case, settled: int, disposition: Disposition) -> Iterable[str]:
+    """What resolving a case does to it and to its alerts."""
+    yield f"It is resolved as {words(disposition)}."
+    if not settled:
+        yield "All of its alerts have a disposition, and keep it."
+        return
+    counts = f"{figures.integer(settled)} of its {figures.integer(case.alerts)}"
+    yield f"Alerts without a disposition get the same: {counts}."
+    if settled < case.alerts:
+        yield "The others keep theirs."

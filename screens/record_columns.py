@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from data.models import Case, Customer
+from data.models import AlertStatus, Case, Customer, Disposition
 from data.queries.alerts import AlertRow
 from data.queries.customers import CardTransaction
 from data.queries.dashboard import FeedRow
+from data.queries.labels import ReviewRow
 from screens import figures
 from screens.safe import optional
 from screens.tones import (
@@ -47,7 +48,22 @@ def reason_words(codes: tuple[str, ...]) -> str:
     return ", ".join(code.replace("_", " ") for code in codes)
 
 
+def verdict(status: AlertStatus, disposition: Disposition | None) -> str:
+    """What was found of an alert, or else how far it is."""
+    return words(status if disposition is None else disposition)
+
+
+_MARKS = {
+    None: Cell(" "),
+    Disposition.CONFIRMED_FRAUD: Cell("F", Tone.CRITICAL),
+    Disposition.FALSE_POSITIVE: Cell("X", Tone.GOOD),
+    Disposition.CUSTOMER_ERROR: Cell("A", Tone.GOOD),
+    Disposition.INCONCLUSIVE: Cell("I", Tone.MUTED),
+}
+"""The letter of the key that gives the disposition, for where there is no room for its words."""
+
 ALERT_COLUMNS: tuple[Column[AlertRow], ...] = (
+    Column("D", 1, lambda row: _MARKS[row.disposition]),
     Column("Time UTC", 14, lambda row: Cell(figures.moment(row.event_time), Tone.MUTED)),
     Column("Level", 10, lambda row: Cell(level_label(row.level), level_tone(row.level))),
     Column("Score", 5, lambda row: Cell(figures.score(row.score)), right=True),
@@ -57,7 +73,9 @@ ALERT_COLUMNS: tuple[Column[AlertRow], ...] = (
     Column("Location", 10, lambda row: Cell(optional(row.location)), grow=2, rank=4),
     Column("Category", 13, lambda row: Cell(optional(row.merchant_category)), grow=1, rank=5),
     Column("Reasons", 18, lambda row: Cell(reason_words(row.reason_codes)), grow=4, rank=1),
-    Column("Status", 14, lambda row: Cell(words(row.status), ALERT_STATUS_TONES[row.status]), rank=2),
+    Column(
+        "Status", 15, lambda row: Cell(verdict(row.status, row.disposition), ALERT_STATUS_TONES[row.status]), rank=2
+    ),
     Column("Case", 14, lambda row: Cell(_case_of(row), Tone.MUTED), rank=3),
     Column("Transaction", 16, lambda row: Cell(row.transaction_id, Tone.MUTED), grow=1, rank=6),
 )
@@ -127,6 +145,19 @@ FEED_COLUMNS: tuple[Column[FeedRow], ...] = (
     Column("Category", 12, lambda row: Cell(optional(row.merchant_category)), grow=1, rank=2),
     Column("Location", 14, lambda row: Cell(optional(row.location)), grow=1, rank=3),
     Column("Merchant", 14, lambda row: Cell(optional(row.merchant_name)), grow=1, rank=4),
+)
+
+
+REVIEW_COLUMNS: tuple[Column[ReviewRow], ...] = (
+    Column("Time UTC", 14, lambda row: Cell(figures.moment(row.event_time), Tone.MUTED)),
+    Column("Card", 11, lambda row: Cell(row.card_id), grow=1),
+    Column("Amount", 9, lambda row: Cell(figures.money(row.amount)), right=True),
+    Column("Cur", 3, lambda row: Cell(optional(row.currency), Tone.MUTED), rank=4),
+    Column("Merchant", 11, lambda row: Cell(optional(row.merchant)), grow=2, rank=1),
+    Column("Category", 10, lambda row: Cell(optional(row.merchant_category)), grow=1, rank=3),
+    Column("Place", 10, lambda row: Cell(optional(row.location)), grow=2, rank=2),
+    Column("Score", 5, lambda row: Cell(figures.score(row.score)), right=True),
+    Column("Transaction", 16, lambda row: Cell(row.transaction_id, Tone.MUTED), grow=1, rank=5),
 )
 
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from engine.messages import EngineSnapshot, EngineState
 from engine.rescoring import Detectors
+from screens.decisions import Decisions
 
 
 class Standing(StrEnum):
@@ -28,6 +29,7 @@ class Workbench:
     reader: sqlite3.Connection
     clock: Callable[[], datetime]
     standing: Standing
+    decisions: Decisions
     detectors: Callable[[], Detectors] | None = None
     """Loads what judges transactions now; it may take a while, and raises a SentinelError. None: there is nothing."""
     engine: EngineSnapshot | None = None
@@ -41,6 +43,8 @@ class Workbench:
         """The most pressing thing that is wrong: what, and what to do."""
         if self.problem is not None:
             return self.problem
+        if self.decisions.trouble is not None:
+            return self.decisions.trouble
         if self.engine is None:
             return None
         if self.engine.state is EngineState.FAILED or self.engine.error is not None:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+from rich.text import Text
 from textual.app import App, ScreenStackError
 from textual.binding import BindingType
 from textual.screen import Screen
@@ -15,12 +16,13 @@ from textual.theme import Theme
 
 import screens
 from data.analyst_writes import AnalystWriter
+from data.dispositions import DispositionWriter
 from data.errors import StoreError
 from data.queries.alerts import unreviewed_critical_total
 from data.store import Store
 from engine.messages import SnapshotQueue
 from engine.rescoring import Detectors
-from screens import actions, themes
+from screens import actions, safe, themes
 from screens.alert_detail import AlertDetailScreen
 from screens.alerts import AlertsScreen
 from screens.analytics import AnalyticsScreen
@@ -29,10 +31,12 @@ from screens.case_detail import CaseDetailScreen
 from screens.cases import CasesScreen
 from screens.customers import CustomersScreen
 from screens.dashboard import DashboardScreen
+from screens.decisions import Decisions
 from screens.help import HelpScreen
 from screens.model import ModelScreen
 from screens.palette import ActionProvider, ThemeProvider
 from screens.profile import ProfileScreen
+from screens.review import ReviewScreen
 from screens.routes import OpenAlert, OpenCase, OpenCustomer
 from screens.workbench import Standing, Workbench
 
@@ -40,6 +44,10 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.25
 TICKS_PER_DATA_CHECK = 2
+QUIT_PATIENCE_S = 5.0
+"""How long quitting waits for decisions that are not stored yet."""
+LOST_LIMIT = 2_000
+"""Characters that tell what was not stored."""
 TEXTUALS_OWN_THEME = "textual-dark"
 """The theme when neither TEXTUAL_THEME nor anything else has chosen one."""
 
@@ -58,7 +66,8 @@ class SentinelApp(App[None]):
 
     With ``detectors``, which loads what judges transactions, alerts can be scored again under other assumptions.
 
-    With an ``analyst``, the theme is the one that the analyst chose last, and a choice is remembered.
+    With an ``analyst``, alerts can be disposed in the analyst's name; the theme is the one that the analyst chose last,
+    and a choice is remembered.
 
     It opens one reader connection, and closes it when it ends.
 
@@ -84,7 +93,14 @@ class SentinelApp(App[None]):
         super().__init__()
         self._analyst = analyst
         self._snapshots = snapshots
-        self._workbench = Workbench(store.reader(), clock, standing, detectors)
+        decisions = Decisions(
+            None if analyst is None else DispositionWriter(store, analyst.analyst),
+            clock,
+            run=partial(self.run_worker, exit_on_error=False),
+            changed=self._show_decisions,
+            refused=self._warn,
+        )
+        self._workbench = Workbench(store.reader(), clock, standing, decisions, detectors)
         self._data_version = 0
         self._ticks = 0
         self._quit_asked = False
@@ -113,7 +129,7 @@ class SentinelApp(App[None]):
         """Quit in good order; safe to call from a signal handler."""
         self._quit_asked = True
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self.exit)
+            self._loop.call_soon_threadsafe(self.call_later, self.action_quit)
 
     def on_open_alert(self, message: OpenAlert) -> None:
         def come_back(alert_id: int | None) -> None:
@@ -132,6 +148,18 @@ class SentinelApp(App[None]):
         """Switch to one of the top-level screens, as it was left."""
         self.switch_mode(name)
 
+    def action_review(self) -> None:
+        """Show the transactions that were drawn for review, over whatever is on show."""
+        if not isinstance(self.screen, ReviewScreen):
+            self.push_screen(ReviewScreen(self._workbench))
+
+    async def action_quit(self) -> None:
+        """Leave once every decision is stored; those that cannot be are told when the terminal is free again."""
+        decisions = self._workbench.decisions
+        await decisions.settled(QUIT_PATIENCE_S)
+        lost = ", ".join(f"{each.subject} as {each.verdict}" for each in decisions.waiting)
+        self.exit(message=Text(safe.clean(f"Perhaps not stored: {lost}", LOST_LIMIT)) if lost else None)
+
     def action_help(self) -> None:
         """Show the keys of the screen on show."""
         screen = self.screen
@@ -145,7 +173,14 @@ class SentinelApp(App[None]):
         try:
             self._analyst.choose_theme(theme.name, self._workbench.clock())
         except StoreError as error:
-            self.notify(f"The theme is not remembered: {error}", severity="warning", markup=False)
+            self._warn(f"The theme is not remembered: {error}")
+
+    def _warn(self, text: str) -> None:
+        self.notify(safe.clean(text), severity="warning", markup=False)
+
+    def _show_decisions(self) -> None:
+        if isinstance(self.screen, DataScreen):
+            self.screen.reload()
 
     def _tick(self) -> None:
         self._drain_snapshots()

@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import Any
 
-from textual.binding import ActiveBinding, Binding
+from textual.binding import Binding
 from textual.content import Content
 from textual.screen import Screen
 from textual.widgets import Static
+
+from screens.actions import GIVEN_UP_FIRST
 
 
 class KeyBar(Static):
@@ -22,15 +24,26 @@ class KeyBar(Static):
         self._show_keys(self.screen)
 
     def _show_keys(self, screen: Screen[Any]) -> None:
-        active = screen.active_bindings.values()
-        spacious = keys_line(active, self.app.get_key_display, gap=" ")
-        narrow = spacious.cell_length > self.app.size.width
-        self.update(keys_line(active, self.app.get_key_display, gap="") if narrow else spacious)
+        shown = [each.binding for each in screen.active_bindings.values() if each.binding.show and each.enabled]
+        self.update(fitting_line(shown, self.app.get_key_display, self.app.size.width))
 
 
-def keys_line(active: Iterable[ActiveBinding], display: Callable[[Binding], str], gap: str) -> Content:
+def fitting_line(shown: Iterable[Binding], display: Callable[[Binding], str], width: int) -> Content:
+    """The line with as much as fits: closer together where it is narrow, and then without what is known anyway."""
+    kept = list(shown)
+    line = keys_line(kept, display, gap=" ")
+    if line.cell_length > width:
+        line = keys_line(kept, display, gap="")
+    for given_up in GIVEN_UP_FIRST:
+        if line.cell_length <= width:
+            break
+        kept = [binding for binding in kept if binding.id not in given_up]
+        line = keys_line(kept, display, gap="")
+    return line
+
+
+def keys_line(shown: Iterable[Binding], display: Callable[[Binding], str], gap: str) -> Content:
     """The line for some bindings; neighbours of one group share one label."""
-    shown = [each.binding for each in active if each.binding.show and each.enabled]
     parts: list[Content] = []
     for _, members in groupby(shown, key=lambda binding: binding.group or binding.id):
         keys = list(members)

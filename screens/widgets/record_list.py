@@ -107,6 +107,12 @@ class RecordList(ScrollView, Generic[Record], can_focus=True):
         return None if self._cursor is None else self._lines.get(self._cursor)
 
     @property
+    def cursor_record(self) -> Record | None:
+        """The record under the cursor, None when there is none."""
+        line = self.cursor_line
+        return None if line is None else self._records[line]
+
+    @property
     def page_lines(self) -> int:
         """How many records the widget has room for."""
         return max(1, self.scrollable_content_region.height - HEADER_LINES)
@@ -143,6 +149,20 @@ class RecordList(ScrollView, Generic[Record], can_focus=True):
         """Put the cursor on a record, if it is loaded, and scroll it into view."""
         if key in self._lines:
             self._move_to(self._lines[key])
+
+    def select_next(self, holds: Callable[[Record], bool], *, around: bool = True) -> bool:
+        """Put the cursor on the next record below for which something holds, then from the top on if ``around``.
+
+        Returns:
+            Whether there is such a record; otherwise the cursor stays.
+        """
+        start = 0 if self.cursor_line is None else self.cursor_line + 1
+        lines = (*range(start, len(self._records)), *(range(start) if around else ()))
+        found = next((line for line in lines if holds(self._records[line])), None)
+        if found is None:
+            return False
+        self._move_to(found)
+        return True
 
     def select_first(self) -> None:
         """Put the cursor on the first record and scroll to the top."""

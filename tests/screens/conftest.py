@@ -43,6 +43,7 @@ def filled_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     fill(world)
     count_days(world.store, (95, 0, 70, 0, 85, 0, 0, 60))
     label_alerts(world.store, 57)
+    world.execute("INSERT INTO review_sample SELECT seq FROM transactions WHERE level_rank = 0 AND seq % 60 = 0")
     world.close()
     return world.store
 
@@ -53,6 +54,7 @@ def hostile_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     world = World(tmp_path_factory.mktemp("hostile") / "sentinel.db")
     fill_with_hostile_text(world)
     count_days(world.store, (40,) * len(HOSTILE), names=HOSTILE, serving=card(source=HOSTILE[2]))
+    world.execute("INSERT INTO review_sample SELECT seq FROM transactions")
     world.close()
     return world.store
 

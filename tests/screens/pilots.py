@@ -20,11 +20,15 @@ STEP_S = 0.05
 
 @asynccontextmanager
 async def piloted(
-    store: Store, *keys: str, size: tuple[int, int] = (120, 40), snapshot: EngineSnapshot | None = None
+    store: Store,
+    *keys: str,
+    size: tuple[int, int] = (120, 40),
+    snapshot: EngineSnapshot | None = None,
+    analyst: str | None = None,
 ) -> AsyncIterator[tuple[SentinelApp, Pilot[None]]]:
     """The app on a store, after some keys."""
-    app = app_on(store, snapshot or running())
-    async with app.run_test(size=size) as pilot:
+    app = app_on(store, snapshot or running(), analyst=analyst)
+    async with app.run_test(size=size, notifications=True) as pilot:
         await pilot.pause()
         await press(pilot, *keys)
         yield app, pilot

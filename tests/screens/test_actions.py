@@ -9,11 +9,13 @@ from screens.alerts import AlertsScreen
 from screens.analytics import AnalyticsScreen
 from screens.case_detail import CaseDetailScreen
 from screens.cases import CasesScreen
+from screens.confirm import ConfirmScreen
 from screens.customers import CustomersScreen
 from screens.dashboard import DashboardScreen
 from screens.help import HelpScreen
 from screens.model import ModelScreen
 from screens.profile import ProfileScreen
+from screens.review import ReviewScreen
 from screens.widgets.record_list import RecordList
 from sentinel_tui.app import SentinelApp
 
@@ -23,11 +25,13 @@ SCREENS = (
     AnalyticsScreen,
     CaseDetailScreen,
     CasesScreen,
+    ConfirmScreen,
     CustomersScreen,
     DashboardScreen,
     HelpScreen,
     ModelScreen,
     ProfileScreen,
+    ReviewScreen,
 )
 REGISTRY: tuple[Action, ...] = tuple(
     action
@@ -60,6 +64,7 @@ def test_every_action_says_what_it_does() -> None:
 
 
 def test_no_screen_gives_one_key_two_meanings() -> None:
-    for group in (actions.ALERTS, actions.CASES, actions.CASE_DETAIL, actions.CUSTOMERS, actions.PROFILE):
+    groups = (actions.ALERTS, actions.CASES, actions.CASE_DETAIL, actions.CUSTOMERS, actions.PROFILE, actions.REVIEW)
+    for group in groups:
         keys = [key for action in (*group, *actions.LIST, *actions.GLOBAL) for key in action.keys.split(",")]
         assert len(keys) == len(set(keys))

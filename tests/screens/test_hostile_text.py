@@ -1,16 +1,19 @@
 """Whatever strangers write into a field, the terminal gets plain text of it, and no action runs."""
 
 import re
+from datetime import timedelta
 
 import pytest
 
+from data.models import RiskLevel
 from data.store import Store
 from engine.messages import EngineState
+from screens.confirm import ConfirmScreen
 from screens.safe import UNSAFE
 from sentinel_tui.app import SentinelApp
 
 from .pilots import piloted, press, until
-from .worlds import HOSTILE, SIZES, running
+from .worlds import HOSTILE, NOW, SIZES, World, running, transaction
 
 CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;:]*[Hm]|\x1b\]8;[^\x1b]*\x1b\\|\n")
 """Textual's own: cursor positions, colours, hyperlinks of its own actions, line ends."""
@@ -58,6 +61,10 @@ async def test_no_field_of_the_store_reaches_the_terminal_as_a_command(
             await press(pilot, "j")
         await press(pilot, "escape", "question_mark")
         assert_harmless(app)
+        await press(pilot, "escape", "r")
+        for _ in range(ALERTS):
+            assert_harmless(app)
+            await press(pilot, "down")
 
 
 async def test_what_the_engine_says_is_shown_as_text(empty_store: Store) -> None:
@@ -69,3 +76,17 @@ async def test_what_the_engine_says_is_shown_as_text(empty_store: Store) -> None
             await until(pilot, lambda said=said: app._workbench.engine is said)
             await pilot.pause()
             assert_harmless(app)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+async def test_what_was_refused_and_what_is_asked_is_shown_as_text(world: World, text: str) -> None:
+    row = transaction(900_000, NOW + timedelta(seconds=1), RiskLevel.CRITICAL, card_id="card")
+    world.add((row,), codes=("model_score",))
+    world.execute("UPDATE cases SET number = ? WHERE id = (SELECT max(id) FROM cases)", (text,))
+    async with piloted(world.store, "2", "enter", "c", "f", analyst="ana") as (app, pilot):
+        assert isinstance(app.screen, ConfirmScreen)
+        assert_harmless(app)
+        await press(pilot, "n")
+        app._workbench.decisions._refused(text)
+        await pilot.pause()
+        assert_harmless(app)

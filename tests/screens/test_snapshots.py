@@ -30,10 +30,12 @@ WALK = (
     ("alert detail", ("escape", "down", "enter")),
     ("cases", ("3",)),
     ("case detail", ("enter",)),
-    ("analytics", ("4",)),
+    ("confirmation", ("f",)),
+    ("analytics", ("n", "4")),
     ("customers", ("5",)),
     ("customer profile", ("enter",)),
     ("model", ("6",)),
+    ("review", ("r",)),
 )
 """The screens in the order in which they are visited, each with the keys that lead on to it."""
 
@@ -69,7 +71,7 @@ async def walk(request: pytest.FixtureRequest, scenario: str) -> dict[str, str]:
         engine |= dict.fromkeys(("records", "transactions", "alerts", "dead_letters", "duplicates"), 0)
         engine |= dict.fromkeys(("latency_p50", "latency_p95", "latency_p99"))
     store: Store = request.getfixturevalue(f"{kind if kind in {'hostile', 'empty'} else 'filled'}_store")
-    app = app_on(store, running(**engine), LIGHT.name if kind == "light" else None)
+    app = app_on(store, running(**engine), LIGHT.name if kind == "light" else None, analyst="ana")
     pictures = {}
     async with app.run_test(size=SIZES[size]) as pilot:
         for screen, keys in WALK:
@@ -119,6 +121,12 @@ def test_case_detail(look: Look, scenario: str) -> None:
     assert look("case detail", scenario)
 
 
+@pytest.mark.parametrize("scenario", FILLED)
+def test_confirmation(look: Look, scenario: str) -> None:
+    """The question, what becomes of how many alerts, and the two keys, over the dimmed case."""
+    assert look("confirmation", scenario)
+
+
 @pytest.mark.parametrize("scenario", FILLED + EMPTY)
 def test_analytics(look: Look, scenario: str) -> None:
     """Today's figures, fourteen bars in each plot, categories, reasons, rules, dead letters; figures right-aligned."""
@@ -135,6 +143,12 @@ def test_customers(look: Look, scenario: str) -> None:
 def test_model(look: Look, scenario: str) -> None:
     """How far traffic has moved in one sentence, figures, the model's card, features and scores by PSI."""
     assert look("model", scenario)
+
+
+@pytest.mark.parametrize("scenario", FILLED + EMPTY)
+def test_review(look: Look, scenario: str) -> None:
+    """How many are open, why they are drawn, the newest first; without any, why it is empty and what to do."""
+    assert look("review", scenario)
 
 
 @pytest.mark.parametrize("scenario", FILLED)

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from data.analyst_writes import AnalystWriter
 from data.batches import BatchResult, DeadLetter, NewAlert, ScoredTransaction
 from data.engine_writes import EngineWriter
 from data.models import DeadLetterReason, RiskLevel
@@ -173,6 +174,7 @@ class World:
         rule_hits: dict[str, int] | None = None,
         latency_us: int = 1_800,
         source: str = SOURCE,
+        review_sample: Sequence[int] = (),
     ) -> None:
         """Commit rows as one batch; each row with a level raises an alert with the given reason codes."""
         with closing(self.store.reader()) as reader:
@@ -190,6 +192,7 @@ class World:
             duplicates=0,
             rule_hits=rule_hits or {},
             latency_us=latency_us,
+            review_sample=review_sample,
         )
         self._writer.commit(batch, now)
 
@@ -354,14 +357,18 @@ def running(**changes: Any) -> EngineSnapshot:
     return EngineSnapshot(**values | changes)
 
 
-def app_on(store: Store, snapshot: EngineSnapshot | None = None, theme: str | None = None) -> SentinelApp:
+def app_on(
+    store: Store, snapshot: EngineSnapshot | None = None, theme: str | None = None, analyst: str | None = None
+) -> SentinelApp:
     """The app under the fixed clock; without a snapshot it is attached to an engine elsewhere."""
     snapshots = None
     if snapshot is not None:
         snapshots = SnapshotQueue()
         snapshots.put(snapshot)
     standing = Standing.ATTACHED if snapshots is None else Standing.OWNER
-    app = SentinelApp(store, snapshots, lambda: NOW, standing)
+    app = SentinelApp(
+        store, snapshots, lambda: NOW, standing, None if analyst is None else AnalystWriter(store, analyst)
+    )
     app.animation_level = "none"
     if theme is not None:
         app.theme = theme

@@ -1,0 +1,279 @@
+"""What analysts decide: written one after the other off the app's thread, and shown as decided from the keypress on."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from data.dispositions import ChangedMeanwhileError, ContradictedError, DispositionWriter, status_after
+from data.errors import StoreError
+from data.models import Alert, Disposition
+from data.queries.alerts import AlertRow
+from data.queries.labels import ReviewRow
+from screens.tones import words
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY_S = 0.25
+LONGEST_RETRY_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class AlertDecision:
+    """An alert's disposition, None to take it back. ``version`` and ``before`` are those of the alert as shown."""
+
+    alert_id: int
+    version: int
+    disposition: Disposition | None
+    before: Disposition | None
+
+    @property
+    def number(self) -> int:
+        return self.alert_id
+
+    @property
+    def subject(self) -> str:
+        return f"alert {self.alert_id}"
+
+    @property
+    def verdict(self) -> str:
+        return "taken back" if self.disposition is None else words(self.disposition)
+
+    def write(self, writer: DispositionWriter, now: datetime) -> None:
+        writer.dispose_alert(self.alert_id, self.version, self.disposition, now)
+
+    def reversed(self, last: "AlertDecision") -> "AlertDecision":
+        """What takes it back, on the alert as ``last`` leaves it."""
+        return AlertDecision(self.alert_id, last.version + 1, self.before, last.disposition)
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewDecision:
+    """What a sampled transaction was, None to take it back. ``before`` is what was shown."""
+
+    transaction_seq: int
+    fraud: bool | None
+    before: bool | None
+
+    @property
+    def number(self) -> int:
+        return self.transaction_seq
+
+    @property
+    def subject(self) -> str:
+        return f"transaction {self.transaction_seq}"
+
+    @property
+    def verdict(self) -> str:
+        return "taken back" if self.fraud is None else "fraud" if self.fraud else "honest"
+
+    def write(self, writer: DispositionWriter, now: datetime) -> None:
+        writer.review(self.transaction_seq, self.before, self.fraud, now)
+
+    def reversed(self, last: "ReviewDecision") -> "ReviewDecision":
+        """What takes it back, where ``last`` was decided last."""
+        return ReviewDecision(self.transaction_seq, self.before, last.fraud)
+
+
+@dataclass(frozen=True, slots=True)
+class CaseDecision:
+    """A case's resolution, with the same disposition for those of its alerts that have none."""
+
+    case_id: int
+    version: int
+    disposition: Disposition
+
+    @property
+    def number(self) -> int:
+        return self.case_id
+
+    @property
+    def subject(self) -> str:
+        return f"case {self.case_id}"
+
+    @property
+    def verdict(self) -> str:
+        return words(self.disposition)
+
+    def write(self, writer: DispositionWriter, now: datetime) -> None:
+        writer.dispose_case(self.case_id, self.version, self.disposition, now)
+
+
+Decision = AlertDecision | ReviewDecision | CaseDecision
+Undoable = TypeVar("Undoable", AlertDecision, ReviewDecision)
+Kind = TypeVar("Kind", AlertDecision, ReviewDecision, CaseDecision)
+
+
+class Decisions:
+    """Belongs to the app's thread. Without a ``writer`` nobody is signed in, and nothing can be decided.
+
+    A decision that the store cannot take now waits, and those after it, until it can; one that is refused for good is
+    told to ``refused`` as one line. ``changed`` is called when what is stored, or what is waiting, has changed.
+    """
+
+    def __init__(
+        self,
+        writer: DispositionWriter | None,
+        clock: Callable[[], datetime],
+        *,
+        run: Callable[[Coroutine[Any, Any, None]], object],
+        changed: Callable[[], None],
+        refused: Callable[[str], None],
+    ) -> None:
+        self._writer = writer
+        self._clock = clock
+        self._run = run
+        self._changed = changed
+        self._refused = refused
+        self._waiting: deque[Decision] = deque()
+        self._written: dict[str, Decision] = {}
+        self._history: list[AlertDecision | ReviewDecision] = []
+        self._writing = False
+        self._idle = asyncio.Event()
+        self._obstacle: str | None = None
+
+    @property
+    def possible(self) -> bool:
+        """Whether somebody is signed in, in whose name to write."""
+        return self._writer is not None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why decisions wait, as one line for the analyst; None when none has been kept waiting."""
+        if self._obstacle is None:
+            return None
+        count = len(self._waiting)
+        kept = "1 decision waits" if count == 1 else f"{count} decisions wait"
+        return f"{kept} to be stored, and it is tried again: {self._obstacle}"
+
+    @property
+    def waiting(self) -> tuple[Decision, ...]:
+        """What is not stored yet, in the order in which it was decided."""
+        return tuple(self._waiting)
+
+    def take(self, decision: Decision) -> None:
+        """Have a decision written after those before it."""
+        if not isinstance(decision, CaseDecision):
+            self._history.append(decision)
+        self._enqueue(decision)
+
+    def can_undo(self, kind: type[Undoable]) -> bool:
+        """Whether a decision of a kind was taken, and neither undone nor refused."""
+        return any(isinstance(each, kind) for each in self._history)
+
+    def undo(self, kind: type[Undoable]) -> Undoable | None:
+        """Have the last decision of a kind taken back; which one that was, None where there is none."""
+        last = next((each for each in reversed(self._history) if isinstance(each, kind)), None)
+        if last is None:
+            return None
+        self._history.remove(last)
+        latest = self.pending(kind, last.number) or self._written[last.subject]
+        if isinstance(latest, kind):
+            self._enqueue(last.reversed(latest))
+        return last
+
+    def pending(self, kind: type[Kind], number: int) -> Kind | None:
+        """What was decided last on an alert, a transaction or a case, as long as it is not stored."""
+        return next(
+            (each for each in reversed(self._waiting) if isinstance(each, kind) and each.number == number), None
+        )
+
+    async def settled(self, patience_s: float) -> None:
+        """Wait until everything is stored or refused, but not for longer than so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                while self._waiting:
+                    self._idle.clear()
+                    await self._idle.wait()
+
+    def _enqueue(self, decision: Decision) -> None:
+        self._waiting.append(decision)
+        if not self._writing:
+            self._writing = True
+            self._run(self._write_all())
+
+    async def _write_all(self) -> None:
+        delay = FIRST_RETRY_S
+        try:
+            while self._waiting:
+                if await self._write(self._waiting[0]):
+                    delay = FIRST_RETRY_S
+                else:
+                    await asyncio.sleep(delay)
+                    delay = min(2 * delay, LONGEST_RETRY_S)
+        finally:
+            self._writing = False
+            self._idle.set()
+
+    async def _write(self, decision: Decision) -> bool:
+        """Whether that was the end of it; otherwise it is to be tried again."""
+        if self._writer is None:
+            raise RuntimeError("nobody is signed in")
+        try:
+            await asyncio.to_thread(decision.write, self._writer, self._clock())
+        except (ChangedMeanwhileError, ContradictedError) as error:
+            self._refuse(decision, str(error))
+        except StoreError as error:
+            self._obstacle = str(error)
+            return False
+        except Exception:
+            log.exception("%s could not be stored", decision.subject)
+            self._refuse(decision, "it could not be stored; the log says why")
+        else:
+            self._waiting.popleft()
+            self._written[decision.subject] = decision
+        self._obstacle = None
+        self._changed()
+        return True
+
+    def _refuse(self, decision: Decision, reason: str) -> None:
+        """Give a decision up, and the ones on the same subject that were built on it."""
+        given_up = [each for each in self._waiting if each.subject == decision.subject]
+        self._waiting = deque(each for each in self._waiting if each.subject != decision.subject)
+        self._history = [each for each in self._history if each not in given_up]
+        self._refused(f"Not stored, {decision.subject} as {decision.verdict}: {reason}")
+
+
+def alert_rows(rows: Iterable[AlertRow], decisions: Decisions) -> tuple[AlertRow, ...]:
+    """Alerts of a list as they are decided, stored or not."""
+    return tuple(_alert_row(row, decisions) for row in rows) if decisions.waiting else tuple(rows)
+
+
+def alert_as_decided(alert: Alert, decisions: Decisions) -> Alert:
+    """An alert as it is decided, stored or not."""
+    decision = decisions.pending(AlertDecision, alert.id)
+    if decision is None:
+        return alert
+    return alert.model_copy(
+        update={
+            "status": status_after(decision.disposition),
+            "disposition": decision.disposition,
+            "version": decision.version + 1,
+        }
+    )
+
+
+def review_rows(rows: Iterable[ReviewRow], decisions: Decisions) -> tuple[ReviewRow, ...]:
+    """Sampled transactions as they are judged, stored or not."""
+    return tuple(_review_row(row, decisions) for row in rows) if decisions.waiting else tuple(rows)
+
+
+def _alert_row(row: AlertRow, decisions: Decisions) -> AlertRow:
+    decision = decisions.pending(AlertDecision, row.id)
+    if decision is None:
+        return row
+    return replace(
+        row,
+        status=status_after(decision.disposition),
+        disposition=decision.disposition,
+        version=decision.version + 1,
+    )
+
+
+def _review_row(row: ReviewRow, decisions: Decisions) -> ReviewRow:
+    decision = decisions.pending(ReviewDecision, row.seq)
+    return row if decision is None else replace(row, fraud=decision.fraud)
