@@ -161,7 +161,7 @@ REVIEW = (
 )
 
 CONFIRM = (
-    Action("confirm.yes", "y,enter", "answer(True)", "Yes", "Do it"),
+    Action("confirm.yes", "y", "answer(True)", "Yes", "Do it"),
     Action("confirm.no", "n,escape", "answer(False)", "No", "Leave it as it is"),
 )
 

@@ -119,10 +119,12 @@ class AlertDetailScreen(DataScreen[int]):
 
     def action_undo(self) -> None:
         undone = self.workbench.decisions.undo(AlertDecision)
-        if undone is not None and undone.alert_id in self._alert_ids:
+        if undone is None:
+            return
+        if undone.alert_id in self._alert_ids:
             self._turn_to(undone.alert_id)
         else:
-            self.reload()
+            self.notify(f"You took back alert {undone.alert_id}, which is not in this list")
 
     def action_what_if(self) -> None:
         if self._alert is not None:

@@ -127,6 +127,8 @@ class AlertsScreen(DataScreen[None]):
     def _select_undone(self) -> None:
         if self._return_to is not None and not self.workbench.decisions.pending(AlertDecision, self._return_to):
             self._list.select(self._return_to)
+            if self._list.cursor_key != self._return_to:
+                self.notify(f"You took back alert {self._return_to}, which this list does not show")
             self._return_to = None
 
     def _go_on(self) -> None:

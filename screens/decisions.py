@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -42,6 +42,15 @@ class AlertDecision:
     @property
     def verdict(self) -> str:
         return "taken back" if self.disposition is None else words(self.disposition)
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """The fields of the alert that it changes."""
+        return {
+            "status": status_after(self.disposition),
+            "disposition": self.disposition,
+            "version": self.version + 1,
+        }
 
     def write(self, writer: DispositionWriter, now: datetime) -> None:
         writer.dispose_alert(self.alert_id, self.version, self.disposition, now)
@@ -238,42 +247,19 @@ class Decisions:
         self._refused(f"Not stored, {decision.subject} as {decision.verdict}: {reason}")
 
 
-def alert_rows(rows: Iterable[AlertRow], decisions: Decisions) -> tuple[AlertRow, ...]:
+def alert_rows(rows: Sequence[AlertRow], decisions: Decisions) -> tuple[AlertRow, ...]:
     """Alerts of a list as they are decided, stored or not."""
-    return tuple(_alert_row(row, decisions) for row in rows) if decisions.waiting else tuple(rows)
+    pending = {each.alert_id: each for each in decisions.waiting if isinstance(each, AlertDecision)}
+    return tuple(replace(row, **pending[row.id].outcome) if row.id in pending else row for row in rows)
 
 
 def alert_as_decided(alert: Alert, decisions: Decisions) -> Alert:
     """An alert as it is decided, stored or not."""
     decision = decisions.pending(AlertDecision, alert.id)
-    if decision is None:
-        return alert
-    return alert.model_copy(
-        update={
-            "status": status_after(decision.disposition),
-            "disposition": decision.disposition,
-            "version": decision.version + 1,
-        }
-    )
+    return alert if decision is None else alert.model_copy(update=decision.outcome)
 
 
-def review_rows(rows: Iterable[ReviewRow], decisions: Decisions) -> tuple[ReviewRow, ...]:
+def review_rows(rows: Sequence[ReviewRow], decisions: Decisions) -> tuple[ReviewRow, ...]:
     """Sampled transactions as they are judged, stored or not."""
-    return tuple(_review_row(row, decisions) for row in rows) if decisions.waiting else tuple(rows)
-
-
-def _alert_row(row: AlertRow, decisions: Decisions) -> AlertRow:
-    decision = decisions.pending(AlertDecision, row.id)
-    if decision is None:
-        return row
-    return replace(
-        row,
-        status=status_after(decision.disposition),
-        disposition=decision.disposition,
-        version=decision.version + 1,
-    )
-
-
-def _review_row(row: ReviewRow, decisions: Decisions) -> ReviewRow:
-    decision = decisions.pending(ReviewDecision, row.seq)
-    return row if decision is None else replace(row, fraud=decision.fraud)
+    pending = {each.transaction_seq: each for each in decisions.waiting if isinstance(each, ReviewDecision)}
+    return tuple(replace(row, fraud=pending[row.seq].fraud) if row.seq in pending else row for row in rows)

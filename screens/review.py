@@ -23,11 +23,11 @@ from screens.widgets.panel import Block, line
 from screens.widgets.record_list import RecordList
 
 SHOWN = 500
-WHY = "Drawn at random from what raised no alert, so that models learn of what they miss"
+WHY = "Drawn at random from what raised no alert, to teach models what they miss"
 NONE_DRAWN = (
     "Nothing has been drawn yet.\n"
-    "The engine draws a share of what it scores without an alert: REVIEW_SAMPLE_SHARE.\n"
-    "0 draws nothing; `sentinel-tui config` shows what is set."
+    "Of the transactions that raise no alert, the engine draws a share at random.\n"
+    "REVIEW_SAMPLE_SHARE is that share; `sentinel-tui config` shows it. 0 draws none."
 )
 ALL_JUDGED = "All that was drawn is judged.\nMore appears here as the engine draws it; Esc leads back, z takes back."
 

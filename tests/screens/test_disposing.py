@@ -214,6 +214,31 @@ async def test_quitting_waits_for_what_was_decided(world: World) -> None:
         assert reader.execute("SELECT count(*) FROM labels WHERE actor = 'ana'").fetchone() == (2,)
 
 
+async def test_what_could_not_be_stored_before_quitting_is_told(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sentinel_tui.app.QUIT_PATIENCE_S", 0.05)
+    app = app_on(world.store, analyst="ana")
+    app._workbench.decisions._writer = DispositionWriter(Store(world.store.path), "ana", 0.05)
+    async with app.run_test() as pilot:
+        await press(pilot, "2")
+        alert_id = records_of(app, LIST).cursor_key
+        with world.store.writing():
+            await press(pilot, "f", "q")
+            await until(pilot, lambda: not app.is_running)
+    assert f"Perhaps not stored: alert {alert_id} as confirmed fraud" in capsys.readouterr().err
+
+
+async def test_an_undone_alert_that_the_list_does_not_show_is_named(world: World) -> None:
+    async with piloted(world.store, "2", "x", analyst="ana") as (app, pilot):
+        await all_stored(app)
+        await press(pilot, "s", "s", "s", "z")
+        await until(pilot, lambda: "which this list does not show" in notices(app))
+        await press(pilot, "s", "s", "s", "f", "l", "enter", "z")
+        await until(pilot, lambda: "which is not in this list" in notices(app))
+        await all_stored(app)
+
+
 def open_case(world: World) -> int:
     """A case of the card ``[b]x`` with three alerts, which is due before any other."""
     world.add([transaction(900_000 + n, NOW, RiskLevel.CRITICAL, card_id="[b]x") for n in range(3)])

@@ -16,7 +16,8 @@ LIST = "#review-list"
 
 
 def draw(world: World, count: int = 4) -> None:
-    """So many transactions of as many cards, all of them drawn for review."""
+    """So many transactions of as many cards, which are all that was ever drawn for review."""
+    world.execute("DELETE FROM review_sample")
     rows = [transaction(700_000 + n, NOW, card_id=f"drawn-{n}") for n in range(count)]
     world.add(rows, review_sample=range(count))
 
