@@ -15,7 +15,7 @@ from data.queries import alerts, cases, customers
 from screens import actions, figures
 from screens.base import DataScreen
 from screens.contribution_lines import CONTRIBUTION_COLUMNS, NOTHING_UNUSUAL, alert_lines
-from screens.decisions import AlertDecision, alert_as_decided
+from screens.decisions import AlertDecision, alert_as_decided, alert_name
 from screens.record_columns import TRANSACTION_COLUMNS, verdict
 from screens.routes import OpenCase, OpenCustomer
 from screens.safe import optional
@@ -114,7 +114,9 @@ class AlertDetailScreen(DataScreen[int]):
             return
         chosen = Disposition(disposition)
         if alert.disposition is not chosen:
-            self.workbench.decisions.take(AlertDecision(alert.id, alert.version, chosen, alert.disposition))
+            self.workbench.decisions.take(
+                AlertDecision(alert_name(alert), alert.id, alert.version, chosen, alert.disposition)
+            )
         self.query_store(self._go_on)
 
     def action_undo(self) -> None:
@@ -124,7 +126,7 @@ class AlertDetailScreen(DataScreen[int]):
         if undone.alert_id in self._alert_ids:
             self._turn_to(undone.alert_id)
         else:
-            self.notify(f"You took back alert {undone.alert_id}, which is not in this list")
+            self.notify(f"Undo was on {undone.subject}, which is not in this list", markup=False)
 
     def action_what_if(self) -> None:
         if self._alert is not None:

@@ -14,7 +14,7 @@ from data.queries.labels import open_reviews
 from screens import actions, safe
 from screens.alert_page import AlertPage
 from screens.base import DataScreen
-from screens.decisions import AlertDecision, alert_rows
+from screens.decisions import AlertDecision, alert_name, alert_rows
 from screens.figures import integer
 from screens.record_columns import ALERT_COLUMNS
 from screens.routes import OpenAlert
@@ -39,7 +39,7 @@ class AlertsScreen(DataScreen[None]):
         self._page = AlertPage(AlertFilter())
         self._following = True
         self._to_review = 0
-        self._return_to: int | None = None
+        self._return_to: AlertDecision | None = None
         self._list = RecordList(ALERT_COLUMNS, lambda row: row.id, id="alert-list")
         with Horizontal(classes="toolbar"):
             yield Block(id="alert-filter", classes="toolbar-text")
@@ -92,7 +92,7 @@ class AlertsScreen(DataScreen[None]):
         self._following = False
         chosen = Disposition(disposition)
         if row.disposition is not chosen:
-            self.workbench.decisions.take(AlertDecision(row.id, row.version, chosen, row.disposition))
+            self.workbench.decisions.take(AlertDecision(alert_name(row), row.id, row.version, chosen, row.disposition))
             self._show_page()
         self._go_on()
 
@@ -100,7 +100,7 @@ class AlertsScreen(DataScreen[None]):
         undone = self.workbench.decisions.undo(AlertDecision)
         if undone is not None:
             self._following = False
-            self._return_to = undone.alert_id
+            self._return_to = undone
             self.reload()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -125,11 +125,13 @@ class AlertsScreen(DataScreen[None]):
             self._page.refresh(reader, 0, len(self._page.rows) + 1)
 
     def _select_undone(self) -> None:
-        if self._return_to is not None and not self.workbench.decisions.pending(AlertDecision, self._return_to):
-            self._list.select(self._return_to)
-            if self._list.cursor_key != self._return_to:
-                self.notify(f"You took back alert {self._return_to}, which this list does not show")
-            self._return_to = None
+        undone = self._return_to
+        if undone is None or self.workbench.decisions.pending(AlertDecision, undone.alert_id):
+            return
+        self._return_to = None
+        self._list.select(undone.alert_id)
+        if self._list.cursor_key != undone.alert_id:
+            self.notify(f"Undo was on {undone.subject}, which this list does not show", markup=False)
 
     def _go_on(self) -> None:
         """Put the cursor on the next alert without a disposition, below where there is one."""

@@ -146,7 +146,7 @@ class CaseDetailScreen(DataScreen[None]):
 
         def answered(yes: bool | None) -> None:
             if yes:
-                self.workbench.decisions.take(CaseDecision(case.id, case.version, disposition))
+                self.workbench.decisions.take(CaseDecision(case.number, case.id, case.version, disposition))
 
         self.app.push_screen(
             ConfirmScreen(f"Resolve {case.number}?", _consequences(case, settled, disposition)), answered

@@ -14,18 +14,26 @@ from data.errors import StoreError
 from data.models import Alert, Disposition
 from data.queries.alerts import AlertRow
 from data.queries.labels import ReviewRow
+from screens import safe
+from screens.figures import moment
 from screens.tones import words
 
 log = logging.getLogger(__name__)
 
 FIRST_RETRY_S = 0.25
 LONGEST_RETRY_S = 2.0
+NAME_LIMIT = 32
+"""Characters of a card's id in what is told of a decision."""
 
 
 @dataclass(frozen=True, slots=True)
 class AlertDecision:
-    """An alert's disposition, None to take it back. ``version`` and ``before`` are those of the alert as shown."""
+    """An alert's disposition, None to take it back. ``version`` and ``before`` are those of the alert as shown.
 
+    ``subject`` is what the analyst knows it by.
+    """
+
+    subject: str
     alert_id: int
     version: int
     disposition: Disposition | None
@@ -34,10 +42,6 @@ class AlertDecision:
     @property
     def number(self) -> int:
         return self.alert_id
-
-    @property
-    def subject(self) -> str:
-        return f"alert {self.alert_id}"
 
     @property
     def verdict(self) -> str:
@@ -57,13 +61,14 @@ class AlertDecision:
 
     def reversed(self, last: "AlertDecision") -> "AlertDecision":
         """What takes it back, on the alert as ``last`` leaves it."""
-        return AlertDecision(self.alert_id, last.version + 1, self.before, last.disposition)
+        return AlertDecision(self.subject, self.alert_id, last.version + 1, self.before, last.disposition)
 
 
 @dataclass(frozen=True, slots=True)
 class ReviewDecision:
     """What a sampled transaction was, None to take it back. ``before`` is what was shown."""
 
+    subject: str
     transaction_seq: int
     fraud: bool | None
     before: bool | None
@@ -71,10 +76,6 @@ class ReviewDecision:
     @property
     def number(self) -> int:
         return self.transaction_seq
-
-    @property
-    def subject(self) -> str:
-        return f"transaction {self.transaction_seq}"
 
     @property
     def verdict(self) -> str:
@@ -85,13 +86,14 @@ class ReviewDecision:
 
     def reversed(self, last: "ReviewDecision") -> "ReviewDecision":
         """What takes it back, where ``last`` was decided last."""
-        return ReviewDecision(self.transaction_seq, self.before, last.fraud)
+        return ReviewDecision(self.subject, self.transaction_seq, self.before, last.fraud)
 
 
 @dataclass(frozen=True, slots=True)
 class CaseDecision:
     """A case's resolution, with the same disposition for those of its alerts that have none."""
 
+    subject: str
     case_id: int
     version: int
     disposition: Disposition
@@ -101,10 +103,6 @@ class CaseDecision:
         return self.case_id
 
     @property
-    def subject(self) -> str:
-        return f"case {self.case_id}"
-
-    @property
     def verdict(self) -> str:
         return words(self.disposition)
 
@@ -112,6 +110,7 @@ class CaseDecision:
         writer.dispose_case(self.case_id, self.version, self.disposition, now)
 
 
+_Key = tuple[type, int]
 Decision = AlertDecision | ReviewDecision | CaseDecision
 Undoable = TypeVar("Undoable", AlertDecision, ReviewDecision)
 Kind = TypeVar("Kind", AlertDecision, ReviewDecision, CaseDecision)
@@ -139,7 +138,7 @@ class Decisions:
         self._changed = changed
         self._refused = refused
         self._waiting: deque[Decision] = deque()
-        self._written: dict[str, Decision] = {}
+        self._written: dict[_Key, Decision] = {}
         self._history: list[AlertDecision | ReviewDecision] = []
         self._writing = False
         self._idle = asyncio.Event()
@@ -157,7 +156,7 @@ class Decisions:
             return None
         count = len(self._waiting)
         kept = "1 decision waits" if count == 1 else f"{count} decisions wait"
-        return f"{kept} to be stored, and it is tried again: {self._obstacle}"
+        return f"{kept} to be stored; trying again: {self._obstacle}"
 
     @property
     def waiting(self) -> tuple[Decision, ...]:
@@ -180,7 +179,7 @@ class Decisions:
         if last is None:
             return None
         self._history.remove(last)
-        latest = self.pending(kind, last.number) or self._written[last.subject]
+        latest = self.pending(kind, last.number) or self._written[_key(last)]
         if isinstance(latest, kind):
             self._enqueue(last.reversed(latest))
         return last
@@ -230,27 +229,42 @@ class Decisions:
             self._obstacle = str(error)
             return False
         except Exception:
-            log.exception("%s could not be stored", decision.subject)
+            log.exception("%s %d could not be stored", type(decision).__name__, decision.number)
             self._refuse(decision, "it could not be stored; the log says why")
         else:
             self._waiting.popleft()
-            self._written[decision.subject] = decision
+            self._written[_key(decision)] = decision
         self._obstacle = None
         self._changed()
         return True
 
     def _refuse(self, decision: Decision, reason: str) -> None:
         """Give a decision up, and the ones on the same subject that were built on it."""
-        given_up = [each for each in self._waiting if each.subject == decision.subject]
-        self._waiting = deque(each for each in self._waiting if each.subject != decision.subject)
+        given_up = [each for each in self._waiting if _key(each) == _key(decision)]
+        self._waiting = deque(each for each in self._waiting if _key(each) != _key(decision))
         self._history = [each for each in self._history if each not in given_up]
-        self._refused(f"Not stored, {decision.subject} as {decision.verdict}: {reason}")
+        self._refused(f"Not stored: {decision.subject} as {decision.verdict}; {reason}")
+
+
+def _key(decision: Decision) -> _Key:
+    """What a decision is about."""
+    return type(decision), decision.number
 
 
 def alert_rows(rows: Sequence[AlertRow], decisions: Decisions) -> tuple[AlertRow, ...]:
     """Alerts of a list as they are decided, stored or not."""
     pending = {each.alert_id: each for each in decisions.waiting if isinstance(each, AlertDecision)}
     return tuple(replace(row, **pending[row.id].outcome) if row.id in pending else row for row in rows)
+
+
+def alert_name(alert: AlertRow | Alert) -> str:
+    """What an analyst knows an alert by: its card and its time."""
+    return f"the alert on {safe.clean(alert.card_id, NAME_LIMIT)} of {moment(alert.event_time)}"
+
+
+def transaction_name(row: ReviewRow) -> str:
+    """What an analyst knows a transaction by: its card and its time."""
+    return f"the transaction of {safe.clean(row.card_id, NAME_LIMIT)} of {moment(row.event_time)}"
 
 
 def alert_as_decided(alert: Alert, decisions: Decisions) -> Alert:

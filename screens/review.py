@@ -13,7 +13,7 @@ from data.queries import labels
 from data.queries.labels import ReviewRow
 from screens import actions
 from screens.base import DataScreen
-from screens.decisions import ReviewDecision, review_rows
+from screens.decisions import ReviewDecision, review_rows, transaction_name
 from screens.figures import integer
 from screens.record_columns import REVIEW_COLUMNS
 from screens.routes import OpenCustomer
@@ -79,7 +79,7 @@ class ReviewScreen(DataScreen[None]):
         if row is None:
             return
         if row.fraud is not fraud:
-            self.workbench.decisions.take(ReviewDecision(row.seq, fraud, row.fraud))
+            self.workbench.decisions.take(ReviewDecision(transaction_name(row), row.seq, fraud, row.fraud))
             self.reload()
         self._list.select_next(_open)
 

@@ -10,7 +10,7 @@ from data.dispositions import DispositionWriter
 from data.models import Disposition
 from data.queries.alerts import AlertFilter, AlertRow, latest_alerts
 from data.store import Store
-from screens.decisions import AlertDecision, Decisions, ReviewDecision, alert_rows
+from screens.decisions import AlertDecision, Decisions, ReviewDecision, alert_name, alert_rows
 
 from .worlds import NOW, World
 
@@ -36,7 +36,7 @@ class Desk:
 
     def dispose(self, line: int, disposition: Disposition) -> None:
         row = self.rows()[line]
-        self.decisions.take(AlertDecision(row.id, row.version, disposition, row.disposition))
+        self.decisions.take(AlertDecision(alert_name(row), row.id, row.version, disposition, row.disposition))
 
     def dispositions(self) -> list[Disposition | None]:
         return [row.disposition for row in self.rows()[:3]]
@@ -93,7 +93,7 @@ async def test_undo_goes_back_one_decision_at_a_time_stored_or_not(desk: Desk) -
 async def test_undo_of_one_kind_leaves_the_other_alone(desk: Desk) -> None:
     desk.dispose(0, FRAUD)
     assert desk.decisions.undo(ReviewDecision) is None
-    desk.decisions.take(ReviewDecision(1, True, None))
+    desk.decisions.take(ReviewDecision("one", 1, True, None))
     undone = desk.decisions.undo(AlertDecision)
     assert undone is not None
     assert desk.decisions.can_undo(ReviewDecision)
@@ -120,12 +120,12 @@ async def test_a_lost_race_gives_up_what_was_built_on_it_and_nothing_else(desk: 
     rows = desk.rows()
     DispositionWriter(world.store, "bob").dispose_alert(rows[0].id, rows[0].version, FALSE, NOW)
     for row, disposition in ((rows[0], FRAUD), (rows[1], FRAUD)):
-        desk.decisions.take(AlertDecision(row.id, row.version, disposition, None))
-    desk.decisions.take(AlertDecision(rows[0].id, rows[0].version + 1, UNCLEAR, FRAUD))
+        desk.decisions.take(AlertDecision(alert_name(row), row.id, row.version, disposition, None))
+    desk.decisions.take(AlertDecision("again", rows[0].id, rows[0].version + 1, UNCLEAR, FRAUD))
     await desk.settled()
     assert desk.dispositions() == [FALSE, FRAUD, None]
     assert len(desk.told) == 1
-    assert desk.told[0].startswith(f"Not stored, alert {rows[0].id} as confirmed fraud: ")
+    assert desk.told[0].startswith(f"Not stored: {alert_name(rows[0])} as confirmed fraud; ")
     undone = desk.decisions.undo(AlertDecision)
     assert undone is not None
     assert undone.alert_id == rows[1].id
@@ -149,10 +149,10 @@ async def test_undoing_what_somebody_else_has_changed_since_is_told_and_changes_
 async def test_a_failure_that_nobody_foresaw_is_told_and_the_next_decision_is_stored(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
-    desk.decisions.take(ReviewDecision(10**9, True, None))
+    desk.decisions.take(ReviewDecision("none", 10**9, True, None))
     desk.dispose(0, FRAUD)
     await desk.settled()
     assert len(desk.told) == 1
     assert "could not be stored; the log says why" in desk.told[0]
     assert desk.dispositions()[0] is FRAUD
-    assert "transaction 1000000000" in caplog.text
+    assert "ReviewDecision 1000000000" in caplog.text

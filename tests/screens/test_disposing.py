@@ -17,6 +17,7 @@ from data.timestamps import to_microseconds
 from screens.alert_detail import AlertDetailScreen
 from screens.case_detail import CaseDetailScreen
 from screens.confirm import ConfirmScreen
+from screens.decisions import alert_name
 from sentinel_tui.app import SentinelApp
 
 from .pilots import piloted, press, records_of, screen_lines, screen_text, until
@@ -222,11 +223,11 @@ async def test_what_could_not_be_stored_before_quitting_is_told(
     app._workbench.decisions._writer = DispositionWriter(Store(world.store.path), "ana", 0.05)
     async with app.run_test() as pilot:
         await press(pilot, "2")
-        alert_id = records_of(app, LIST).cursor_key
+        row = records_of(app, LIST).records[0]
         with world.store.writing():
             await press(pilot, "f", "q")
             await until(pilot, lambda: not app.is_running)
-    assert f"Perhaps not stored: alert {alert_id} as confirmed fraud" in capsys.readouterr().err
+    assert f"Perhaps not stored: {alert_name(row)} as confirmed fraud" in " ".join(capsys.readouterr().err.split())
 
 
 async def test_an_undone_alert_that_the_list_does_not_show_is_named(world: World) -> None:

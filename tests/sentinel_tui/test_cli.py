@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.review_sample import is_drawn
+from sentinel_tui.settings import Settings
+
 KEYS = {
     "source", "seed", "transactions", "duplicates", "dead_letters", "alerts", "cases", "labels", "throughput_per_s",
     "latency_ms", "alerts_digest", "database", "drift",
@@ -60,6 +63,9 @@ def test_demo_reports_figures_that_a_recount_of_its_database_gives() -> None:
         ).fetchone()
         (alerts,) = connection.execute("SELECT count(*) FROM alerts").fetchone()
         (cases,) = connection.execute("SELECT count(*) FROM cases").fetchone()
+        drawn = {row[0] for row in connection.execute("SELECT transaction_seq FROM review_sample")}
+        quiet = connection.execute("SELECT seq, transaction_id FROM transactions WHERE level_rank = 0 AND NOT late")
+        assert drawn == {seq for seq, name in quiet if is_drawn(name, Settings().REVIEW_SAMPLE_SHARE)} != set()
     assert report["transactions"] == transactions
     assert report["cases"] == {"opened": cases}
     totals = report["alerts"]
