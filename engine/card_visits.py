@@ -3,6 +3,8 @@
 from array import array
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from engine.day_counts import DAYS_KEPT
 
 VISITS_KEPT: Final = 16
@@ -98,15 +100,19 @@ class CardVisits:
 
     def of(self, slot: int) -> list[Visit]:
         """The visits in memory, in no particular order."""
-        visits = []
-        for index in range(slot * VISITS_KEPT, (slot + 1) * VISITS_KEPT):
-            entity = self.entities[index]
-            if entity:
-                last = self.last_minutes[index]
-                hour = last // _HOUR_MIN
-                first = hour - (hour - self.first_hours[index] & _HOUR_MASK)
-                visits.append(Visit(entity, min(first * _HOUR_MIN + _HOUR_MIN - 1, last), last))
-        return visits
+        indices = range(slot * VISITS_KEPT, (slot + 1) * VISITS_KEPT)
+        return [self._visit(index) for index in indices if self.entities[index]]
+
+    def at(self, entity: int) -> list[tuple[str, Visit]]:
+        """The cards that were at an entity, each with its visit there; all cards are looked through."""
+        places = np.flatnonzero(np.array(self.entities, copy=False) == entity).tolist()
+        return [(self.names[index // VISITS_KEPT], self._visit(index)) for index in places]
+
+    def _visit(self, index: int) -> Visit:
+        last = self.last_minutes[index]
+        hour = last // _HOUR_MIN
+        first = hour - (hour - self.first_hours[index] & _HOUR_MASK)
+        return Visit(self.entities[index], min(first * _HOUR_MIN + _HOUR_MIN - 1, last), last)
 
     def _free_slot(self, minute: int) -> int:
         used = len(self.names)

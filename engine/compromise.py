@@ -15,6 +15,8 @@ COMPROMISED: Final = (1.5, 0.15)
 entity share others, among them those where cards are taken."""
 PRIOR_ODDS: Final = 1e-2
 """About one entity in a hundred has cards taken there within two months."""
+WORTH_SAYING: Final = 0.1
+"""The posterior from which on an analyst is told: ten times what it is of any entity."""
 
 
 def effective_cards(weights: Sequence[float]) -> float:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from data.models import Anomaly, CardBaseline, Contribution, Neighbour, NeighbourKind, RankedEvidence, Rescoring
 from data.timestamps import from_microseconds
 from engine import profiles
+from engine.compromise import WORTH_SAYING
 from engine.entities import EntityKind
 from engine.entity_graph import DAY_US, NEIGHBOUR_DAYS, Neighbourhood
 from engine.entity_graph import Neighbour as SharedEntity
@@ -22,8 +23,6 @@ from engine.model import AnomalyModel
 from engine.ranker import Ranker
 from engine.ranker_titles import RANKER_FEATURES
 
-WORTH_SAYING: Final = 0.1
-"""The probability that cards are taken somewhere, from which on an analyst is told: ten times that of any place."""
 _KINDS: Final = {EntityKind.MERCHANT: NeighbourKind.MERCHANT, EntityKind.PLACE: NeighbourKind.PLACE}
 
 

@@ -47,6 +47,12 @@ def checkpoint(reader: sqlite3.Connection) -> tuple[int, bytes] | None:
     return None if row is None else (int(row[0]), bytes(row[1]))
 
 
+def checkpoint_seq(reader: sqlite3.Connection) -> int | None:
+    """The last transaction that the checkpoint contains, without reading it; None where there is no checkpoint."""
+    row = reader.execute("SELECT seq FROM engine_checkpoint").fetchone()
+    return None if row is None else int(row[0])
+
+
 def last_seq(reader: sqlite3.Connection) -> int:
     """The sequence number of the newest transaction, 0 when there is none."""
     return int(reader.execute("SELECT coalesce(max(seq), 0) FROM transactions").fetchone()[0])
