@@ -16,6 +16,7 @@ from screens import actions, figures
 from screens.base import DataScreen
 from screens.contribution_lines import CONTRIBUTION_COLUMNS, NOTHING_UNUSUAL, alert_lines
 from screens.decisions import AlertDecision, alert_as_decided, alert_name
+from screens.neighbour_lines import neighbour_lines
 from screens.record_columns import TRANSACTION_COLUMNS, verdict
 from screens.routes import OpenCase, OpenCustomer
 from screens.safe import optional
@@ -75,6 +76,7 @@ class AlertDetailScreen(DataScreen[int]):
                 with Vertical(classes="why"):
                     yield Static("What the model found", classes="section")
                     yield self._contributions
+            yield Panel("Shared with known fraud", id="alert-shared")
             yield self._what_if
             yield Block(id="alert-transactions-title", classes="section")
             yield self._transactions
@@ -98,6 +100,7 @@ class AlertDetailScreen(DataScreen[int]):
         self._show_title(alert)
         self._show_what(alert)
         self._show_baseline(alert)
+        self._show_shared(alert)
         self._show_summary(alert, case)
         steps = (self._position > 0, self._position + 1 < len(self._alert_ids))
         self.offer(*steps, alert.case_id is not None, self.workbench.decisions.can_undo(AlertDecision))
@@ -226,6 +229,11 @@ class AlertDetailScreen(DataScreen[int]):
                 )
             )
         )
+
+    def _show_shared(self, alert: Alert) -> None:
+        panel = self.query_one("#alert-shared", Panel)
+        panel.set_class(bool(alert.shared), "-shown")
+        panel.show(neighbour_lines(alert.shared))
 
     def _show_baseline(self, alert: Alert) -> None:
         usual = alert.baseline
