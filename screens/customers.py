@@ -14,7 +14,7 @@ from screens import actions, safe
 from screens.base import DataScreen
 from screens.figures import integer
 from screens.record_columns import CUSTOMER_COLUMNS
-from screens.routes import OpenCustomer
+from screens.routes import OpenCustomer, OpenRings
 from screens.tones import Tone
 from screens.widgets.columns import Cell
 from screens.widgets.panel import Block, line
@@ -96,6 +96,9 @@ class CustomersScreen(DataScreen[None]):
     def action_leave_search(self) -> None:
         self._list.focus()
 
+    def action_rings(self) -> None:
+        self.post_message(OpenRings())
+
     def action_more(self) -> None:
         self._limit += PAGE
         self.reload()
@@ -105,7 +108,7 @@ class CustomersScreen(DataScreen[None]):
         match action:
             case "leave_search":
                 return self._input.has_focus
-            case "search":
+            case "search" | "rings":
                 return not self._input.has_focus
             case "more":
                 return self._has_more and not self._input.has_focus

@@ -26,6 +26,10 @@ class OpenCase(Message):
         self.case_id = case_id
 
 
+class OpenRings(Message):
+    """Show the merchants at which cards seem to be taken."""
+
+
 class OpenCustomer(Message):
     """Show the profile of one card."""
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from engine.messages import EngineSnapshot, EngineState
 from engine.rescoring import Detectors
+from engine.rings import Rings
 from screens.decisions import Decisions
 
 
@@ -30,6 +31,8 @@ class Workbench:
     clock: Callable[[], datetime]
     standing: Standing
     decisions: Decisions
+    rings: Callable[[], Rings]
+    """Reads the latest checkpoint; it may take some seconds, and raises a StoreError or a sqlite3.Error."""
     detectors: Callable[[], Detectors] | None = None
     """Loads what judges transactions now; it may take a while, and raises a SentinelError. None: there is nothing."""
     engine: EngineSnapshot | None = None

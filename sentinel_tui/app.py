@@ -3,6 +3,7 @@
 import logging
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from data.queries.alerts import unreviewed_critical_total
 from data.store import Store
 from engine.messages import SnapshotQueue
 from engine.rescoring import Detectors
+from engine.rings import Rings, read_rings
 from screens import actions, safe, themes
 from screens.alert_detail import AlertDetailScreen
 from screens.alerts import AlertsScreen
@@ -37,7 +39,8 @@ from screens.model import ModelScreen
 from screens.palette import ActionProvider, ThemeProvider
 from screens.profile import ProfileScreen
 from screens.review import ReviewScreen
-from screens.routes import OpenAlert, OpenCase, OpenCustomer
+from screens.rings import RingsScreen
+from screens.routes import OpenAlert, OpenCase, OpenCustomer, OpenRings
 from screens.workbench import Standing, Workbench
 
 log = logging.getLogger(__name__)
@@ -59,6 +62,12 @@ _SCREENS: dict[str, Callable[[Workbench], Screen[None]]] = {
     "customers": CustomersScreen,
     "model": ModelScreen,
 }
+
+
+def _rings(store: Store) -> Rings:
+    """On a connection of its own, because a thread of its own asks."""
+    with closing(store.reader()) as reader:
+        return read_rings(reader)
 
 
 class SentinelApp(App[None]):
@@ -100,7 +109,7 @@ class SentinelApp(App[None]):
             changed=self._show_decisions,
             refused=self._warn,
         )
-        self._workbench = Workbench(store.reader(), clock, standing, decisions, detectors)
+        self._workbench = Workbench(store.reader(), clock, standing, decisions, partial(_rings, store), detectors)
         self._data_version = 0
         self._ticks = 0
         self._quit_asked = False
@@ -143,6 +152,9 @@ class SentinelApp(App[None]):
 
     def on_open_customer(self, message: OpenCustomer) -> None:
         self.push_screen(ProfileScreen(self._workbench, message.card_id))
+
+    def on_open_rings(self, _: OpenRings) -> None:
+        self.push_screen(RingsScreen(self._workbench))
 
     def action_show_screen(self, name: str) -> None:
         """Switch to one of the top-level screens, as it was left."""

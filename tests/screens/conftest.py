@@ -8,6 +8,7 @@ import pytest
 
 from data.store import Store
 
+from ..ring_world import breached_graph, save_checkpoint
 from .drift_world import card, count_days, label_alerts
 from .worlds import HOSTILE, World, fill, fill_with_hostile_text
 
@@ -44,6 +45,7 @@ def filled_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     count_days(world.store, (95, 0, 70, 0, 85, 0, 0, 60))
     label_alerts(world.store, 57)
     world.execute("INSERT INTO review_sample SELECT seq FROM transactions WHERE level_rank = 0 AND seq % 60 = 0")
+    save_checkpoint(world.store, breached_graph())
     world.close()
     return world.store
 
@@ -55,6 +57,10 @@ def hostile_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     fill_with_hostile_text(world)
     count_days(world.store, (40,) * len(HOSTILE), names=HOSTILE, serving=card(source=HOSTILE[2]))
     world.execute("INSERT INTO review_sample SELECT seq FROM transactions")
+    label_alerts(world.store, 3)
+    names = [text for text in HOSTILE if len(text) < 1_000]
+    cards = [f"{names[number % len(names)]}{number}" for number in range(400)]
+    save_checkpoint(world.store, breached_graph((HOSTILE[1], HOSTILE[4]), cards))
     world.close()
     return world.store
 

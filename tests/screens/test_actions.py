@@ -16,6 +16,7 @@ from screens.help import HelpScreen
 from screens.model import ModelScreen
 from screens.profile import ProfileScreen
 from screens.review import ReviewScreen
+from screens.rings import RingsScreen
 from screens.widgets.record_list import RecordList
 from sentinel_tui.app import SentinelApp
 
@@ -32,6 +33,7 @@ SCREENS = (
     ModelScreen,
     ProfileScreen,
     ReviewScreen,
+    RingsScreen,
 )
 REGISTRY: tuple[Action, ...] = tuple(
     action
@@ -64,7 +66,14 @@ def test_every_action_says_what_it_does() -> None:
 
 
 def test_no_screen_gives_one_key_two_meanings() -> None:
-    groups = (actions.ALERTS, actions.CASES, actions.CASE_DETAIL, actions.CUSTOMERS, actions.PROFILE, actions.REVIEW)
-    for group in groups:
+    for group in (
+        actions.ALERTS,
+        actions.CASES,
+        actions.CASE_DETAIL,
+        actions.CUSTOMERS,
+        actions.PROFILE,
+        actions.REVIEW,
+        actions.RINGS,
+    ):
         keys = [key for action in (*group, *actions.LIST, *actions.GLOBAL) for key in action.keys.split(",")]
         assert len(keys) == len(set(keys))

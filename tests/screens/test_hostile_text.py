@@ -12,7 +12,7 @@ from screens.confirm import ConfirmScreen
 from screens.safe import UNSAFE
 from sentinel_tui.app import SentinelApp
 
-from .pilots import piloted, press, until
+from .pilots import piloted, press, records_of, until
 from .worlds import HOSTILE, NOW, SIZES, World, running, transaction
 
 CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;:]*[Hm]|\x1b\]8;[^\x1b]*\x1b\\|\n")
@@ -55,6 +55,11 @@ async def test_no_field_of_the_store_reaches_the_terminal_as_a_command(
                 await press(pilot, "enter")
                 assert_harmless(app)
                 await press(pilot, "escape", "down")
+        await press(pilot, "r")
+        await until(pilot, lambda: bool(records_of(app, "#exposed-cards").records))
+        assert_harmless(app)
+        await press(pilot, "down")
+        assert_harmless(app)
         await press(pilot, "2", "enter")
         for _ in range(ALERTS):
             assert_harmless(app)

@@ -8,6 +8,7 @@ from screens.base import DataScreen
 from screens.case_detail import CaseDetailScreen
 from screens.help import HelpScreen
 from screens.profile import ProfileScreen
+from screens.rings import READING
 from sentinel_tui.app import SentinelApp
 
 from .pilots import piloted, press, records_of, screen_text, until
@@ -22,6 +23,7 @@ ROUTES = {
     "analytics": ("4",),
     "customers": ("5",),
     "profile": ("5", "enter"),
+    "rings": ("5", "r"),
     "model": ("6",),
 }
 
@@ -36,11 +38,13 @@ async def go_to(pilot: Pilot[None], route: str) -> None:
     while len(pilot.app.screen_stack) > 1:
         await press(pilot, "escape")
     await press(pilot, *ROUTES[route])
+    await until(pilot, lambda: READING not in screen_text(pilot.app))
 
 
 @pytest.mark.parametrize("route", ROUTES)
 async def test_every_key_in_the_footer_does_something(filled_store: Store, route: str) -> None:
-    async with piloted(filled_store, *ROUTES[route]) as (app, pilot):
+    async with piloted(filled_store) as (app, pilot):
+        await go_to(pilot, route)
         shown = [each.binding for each in app.screen.active_bindings.values() if each.binding.show]
         assert {"question_mark", "ctrl+p", "q"} <= {binding.key for binding in shown}
         # Every screen has the app's own keys; quitting and the number keys have tests of their own.

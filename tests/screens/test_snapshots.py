@@ -34,6 +34,7 @@ WALK = (
     ("analytics", ("n", "4")),
     ("customers", ("5",)),
     ("customer profile", ("enter",)),
+    ("rings", ("escape", "r")),
     ("model", ("6",)),
     ("review", ("r",)),
 )
@@ -83,6 +84,7 @@ async def walk(request: pytest.FixtureRequest, scenario: str) -> dict[str, str]:
 async def settled(app: SentinelApp, pilot: Pilot[None]) -> str:
     """The picture of a screen once it no longer changes: a scrollbar may come with the second layout."""
     picture = ""
+    await app.workers.wait_for_complete()
     while True:
         await pilot.pause()
         following = app.export_screenshot()
@@ -155,6 +157,12 @@ def test_review(look: Look, scenario: str) -> None:
 def test_customer_profile(look: Look, scenario: str) -> None:
     """The card's totals, then its alerts, cases and transactions, the first list with the focus."""
     assert look("customer profile", scenario)
+
+
+@pytest.mark.parametrize("scenario", FILLED + EMPTY)
+def test_rings(look: Look, scenario: str) -> None:
+    """As of when, the likeliest merchant first with cards and fraud, below it the cards to watch; or what to do."""
+    assert look("rings", scenario)
 
 
 @pytest.mark.parametrize("scenario", ["filled-80x24", "filled-120x40", "filled-200x60", "light-120x40"])

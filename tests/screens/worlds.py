@@ -115,8 +115,30 @@ def evidence(texts: str | None = None) -> str:
                 for feature, value, usual, share in shares
             ],
             "baseline": baseline(texts),
+            "shared": shared(texts),
         }
     ).decode()
+
+
+def shared(texts: str | None = None) -> list[dict[str, Any]]:
+    """A merchant and a place that the card shares with cards that had fraud later."""
+    return [
+        {
+            "kind": kind,
+            "name": texts or name,
+            "since": (NOW - timedelta(days=30)).isoformat(),
+            "last_visit": (NOW - timedelta(days=16)).isoformat(),
+            "cards_seen": seen,
+            "fraud_cards": frauds,
+            "expected": expected,
+            "lift": frauds / (1.0 + expected),
+            "posterior": posterior,
+        }
+        for kind, name, seen, frauds, expected, posterior in (
+            ("merchant", "M-000123", 41, 3, 0.4, 0.86),
+            ("place", "30.38, -97.62", 1_204, 9, 2.71, 0.31),
+        )
+    ]
 
 
 def evidence_of_earlier_versions() -> str:
