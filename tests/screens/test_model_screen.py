@@ -1,5 +1,6 @@
 from data.drift import Window
 from data.store import Store
+from engine.features import FEATURES
 from screens.widgets.record_list import RecordList
 
 from .drift_world import count_days, label_alerts
@@ -15,7 +16,7 @@ async def test_the_features_that_moved_most_stand_first_with_what_moved(filled_s
         assert "● drifted" in shown
         assert "◐ shifting" in shown
         assert "○ stable" in shown
-        assert "↑ 0 bits → 1 bits" in shown
+        assert "↑ 1 × → 2.72 ×" in shown
         assert "16,000 transactions, against this site's first week" in shown
 
 
@@ -24,7 +25,7 @@ async def test_the_card_of_the_serving_model_is_shown(filled_store: Store) -> No
         shown = screen_text(app)
         for text in (
             "iforest-5eaf00d5eaf0, serving since 2026-02-28",
-            "100 trees of 1,024 samples, 14 features",
+            f"100 trees of 1,024 samples, {len(FEATURES)} features",
             "simulated honest traffic, 120,000 rows of 2025-09-05 to 2025-09-10",
             "0.50 % score 0.50 or more, 0.30 % 0.55, 0.10 % 0.70, 0.02 % 0.85",
         ):
