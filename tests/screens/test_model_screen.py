@@ -27,7 +27,7 @@ async def test_the_card_of_the_serving_model_is_shown(filled_store: Store) -> No
             "iforest-5eaf00d5eaf0, serving since 2026-02-28",
             f"100 trees of 1,024 samples, {len(FEATURES)} features",
             "simulated honest traffic, 120,000 rows of 2025-09-05 to 2025-09-10",
-            "0.50 % score 0.50 or more, 0.30 % 0.55, 0.10 % 0.70, 0.02 % 0.85",
+            "0.10 % score 0.50 or more, 0.08 % 0.55, 0.04 % 0.70, 0.02 % 0.85",
         ):
             assert text in shown
 
