@@ -168,7 +168,7 @@ CONFIRM = (
 CUSTOMERS = (
     Action("customers.search", "slash", "search", "Search", "Find cards by the start of their id", display="/"),
     Action("customers.leave_search", "escape", "leave_search", "List", "Leave the search field", display="esc"),
-    Action("customers.rings", "r", "rings", "Rings", "Merchants where cards seem to be taken, and the cards exposed"),
+    Action("customers.rings", "o", "rings", "Rings", "Merchants where cards seem to be taken, and the cards exposed"),
     Action("customers.more", "m", "more", "More", "Load more cards"),
 )
 

@@ -55,7 +55,7 @@ async def test_no_field_of_the_store_reaches_the_terminal_as_a_command(
                 await press(pilot, "enter")
                 assert_harmless(app)
                 await press(pilot, "escape", "down")
-        await press(pilot, "r")
+        await press(pilot, "o")
         await until(pilot, lambda: bool(records_of(app, "#exposed-cards").records))
         assert_harmless(app)
         await press(pilot, "down")

@@ -20,7 +20,7 @@ def forget_labels(world: World) -> None:
 
 
 async def test_the_likeliest_merchant_is_first_with_the_cards_to_watch(filled_store: Store) -> None:
-    async with piloted(filled_store, "5", "r") as (app, pilot):
+    async with piloted(filled_store, "5", "o") as (app, pilot):
         await until(pilot, lambda: len(records_of(app, "#rings").records) == 2)
         first = records_of(app, "#rings").records[0]
         assert first.merchant == "M-000123"
@@ -38,7 +38,7 @@ async def test_the_likeliest_merchant_is_first_with_the_cards_to_watch(filled_st
 async def test_enter_leads_from_a_merchant_to_its_cards_and_to_the_profile_of_one(world: World) -> None:
     rows = [transaction(90_000 + number, NOW, card_id=card) for number, card in enumerate(CARDS)]
     world.add(rows)
-    async with piloted(world.store, "5", "r") as (app, pilot):
+    async with piloted(world.store, "5", "o") as (app, pilot):
         await until(pilot, lambda: bool(records_of(app, "#exposed-cards").records))
         card = records_of(app, "#exposed-cards").records[0].card_id
         await press(pilot, "enter")
@@ -56,7 +56,7 @@ async def test_enter_leads_from_a_merchant_to_its_cards_and_to_the_profile_of_on
 
 async def test_without_labels_it_says_how_to_bring_them(world: World) -> None:
     forget_labels(world)
-    async with piloted(world.store, "5", "r", size=(80, 24)) as (app, pilot):
+    async with piloted(world.store, "5", "o", size=(80, 24)) as (app, pilot):
         await until(pilot, lambda: "No fraud is known yet." in screen_text(app))
         assert "Import chargebacks with `sentinel-tui label FILE --database DATABASE`." in screen_text(app)
 
@@ -70,14 +70,14 @@ async def test_without_a_checkpoint_that_knows_of_fraud_it_says_when_there_is_on
         world.execute("DELETE FROM engine_checkpoint")
     if checkpoint == "of another version":
         world.execute("UPDATE engine_checkpoint SET state = x'00'")
-    async with piloted(world.store, "5", "r", size=(80, 24)) as (app, pilot):
+    async with piloted(world.store, "5", "o", size=(80, 24)) as (app, pilot):
         expected = "of another version" if checkpoint == "of another version" else "no checkpoint of the engine"
         await until(pilot, lambda: expected in text_of(records_of(app, "#rings")))
 
 
 async def test_another_checkpoint_is_read_while_the_screen_is_open(world: World) -> None:
     world.execute("DELETE FROM engine_checkpoint")
-    async with piloted(world.store, "5", "r") as (app, pilot):
+    async with piloted(world.store, "5", "o") as (app, pilot):
         await until(pilot, lambda: "no checkpoint of the engine" in screen_text(app))
         save_checkpoint(world.store, breached_graph())
         await until(pilot, lambda: len(records_of(app, "#rings").records) == 2)
@@ -90,7 +90,7 @@ async def test_a_checkpoint_that_cannot_be_read_is_a_message_and_no_crash(
         raise sqlite3.OperationalError("disk I/O error")
 
     monkeypatch.setattr(app_module, "read_rings", broken)
-    async with piloted(filled_store, "5", "r") as (app, pilot):
+    async with piloted(filled_store, "5", "o") as (app, pilot):
         await until(pilot, lambda: "The checkpoint could not be read" in screen_text(app))
 
 
