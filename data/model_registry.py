@@ -54,6 +54,13 @@ class RoleHolders(NamedTuple):
     champion: RegisteredModel | None
     challenger: RegisteredModel | None
 
+    def role_of(self, model: RegisteredModel) -> ModelRole | None:
+        """The role that a model holds, None for none."""
+        for role, holder in zip((ModelRole.CHAMPION, ModelRole.CHALLENGER), self, strict=True):
+            if holder is not None and holder.id == model.id:
+                return role
+        return None
+
 
 _ROLLBACK = "model.rollback"
 _MODEL = "SELECT id, version, file, card, figures, trained_by, trained_at FROM models"
@@ -75,6 +82,11 @@ def holders_at(reader: sqlite3.Connection, seq: int) -> RoleHolders:
     return RoleHolders(
         _holder(reader, ModelRole.CHAMPION, condition, (seq,)), _holder(reader, ModelRole.CHALLENGER, condition, (seq,))
     )
+
+
+def predecessor(reader: sqlite3.Connection) -> RegisteredModel | None:
+    """Who decides again when the present champion is rolled back; None for the anomaly model alone."""
+    return _before(reader)
 
 
 def latest_role_id(reader: sqlite3.Connection) -> int:
@@ -127,17 +139,21 @@ class ModelRegistry:
             if trained not in (champion, challenger):
                 self._give(connection, ModelRole.CHALLENGER, challenger, trained, "model.train", now)
 
-    def promote(self, version: str | None, now: datetime) -> str:
+    def promote(self, version: str | None, now: datetime, as_of: int | None = None) -> str:
         """Let a model decide: the challenger, unless ``version`` names another. The challenger's role is then empty.
+
+        ``as_of`` is the latest decision on roles (``latest_role_id``) that whoever promotes knows of; None for all.
 
         Returns:
             The version of the new champion.
 
         Raises:
-            ModelChoiceError: there is no such model, no challenger, or it decides already.
+            ModelChoiceError: there is no such model, no challenger, it decides already, or somebody else has decided
+                since ``as_of``.
             StoreError: the database refused; nothing was written.
         """
         with closing(self._store.analyst_writer()) as connection, self._store.transaction(connection):
+            _refuse_if_changed(connection, as_of)
             champion, challenger = _holder(connection, ModelRole.CHAMPION), _holder(connection, ModelRole.CHALLENGER)
             chosen = challenger if version is None else _named(connection, version)
             if chosen is None:
@@ -149,17 +165,21 @@ class ModelRegistry:
                 self._give(connection, ModelRole.CHALLENGER, challenger, None, "model.promote", now)
         return chosen.version
 
-    def rollback(self, now: datetime) -> str:
+    def rollback(self, now: datetime, as_of: int | None = None) -> str:
         """Give the decision back to who had it before the present champion; the anomaly model alone at the last.
+
+        ``as_of`` as in ``promote``.
 
         Returns:
             The version that decides now, or ``UNSUPERVISED``.
 
         Raises:
-            ModelChoiceError: no model has been promoted, so that there is nothing to go back from.
+            ModelChoiceError: no model has been promoted, so that there is nothing to go back from, or somebody else
+                has decided since ``as_of``.
             StoreError: the database refused; nothing was written.
         """
         with closing(self._store.analyst_writer()) as connection, self._store.transaction(connection):
+            _refuse_if_changed(connection, as_of)
             champion = _holder(connection, ModelRole.CHAMPION)
             if champion is None:
                 raise ModelChoiceError("the anomaly model decides alone: there is no champion to go back from")
@@ -189,6 +209,12 @@ class ModelRegistry:
         nobody = UNSUPERVISED if role is ModelRole.CHAMPION else None
         versions = (nobody if model is None else model.version for model in (before, after))
         audit.record(connection, audit.Act(self._actor, action, role.value, *versions), now)
+
+
+def _refuse_if_changed(connection: sqlite3.Connection, as_of: int | None) -> None:
+    """Two analysts who decide at once must not undo each other's decision unseen."""
+    if as_of is not None and as_of != latest_role_id(connection):
+        raise ModelChoiceError("somebody else has given the roles meanwhile: look at them again, then decide")
 
 
 def _named(connection: sqlite3.Connection, version: str) -> RegisteredModel:

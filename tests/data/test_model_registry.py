@@ -15,6 +15,7 @@ from data.model_registry import (
     holders_at,
     latest_role_id,
     models,
+    predecessor,
     role_changes,
 )
 from data.store import Store
@@ -59,6 +60,38 @@ def test_what_cannot_be_promoted_or_rolled_back_is_said(store: Store) -> None:
     registry.promote(None, NOON)
     with pytest.raises(ModelChoiceError, match="champion already"):
         registry.promote("m-1", NOON)
+
+
+@pytest.mark.parametrize("decide", ["promote", "rollback"])
+def test_two_analysts_never_undo_each_others_decision_unseen(store: Store, decide: str) -> None:
+    for version in ("m-1", "m-2"):
+        register(store, version)
+        ModelRegistry(store, "ana").promote(version, NOON)
+    with closing(store.reader()) as reader:
+        seen = latest_role_id(reader)
+    bob = ModelRegistry(store, "bob")
+
+    def act() -> str:
+        return bob.promote("m-1", NOON, seen) if decide == "promote" else bob.rollback(NOON, seen)
+
+    ModelRegistry(store, "ana").rollback(NOON, seen)
+    before = roles(store)
+    with pytest.raises(ModelChoiceError, match="somebody else has given the roles"):
+        act()
+    assert roles(store) == before == ("m-1", None)
+
+
+def test_who_decides_after_a_rollback_is_known_before_it(store: Store) -> None:
+    registry = ModelRegistry(store, "ana")
+    with closing(store.reader()) as reader:
+        assert predecessor(reader) is None
+        for version in ("m-1", "m-2"):
+            register(store, version)
+            registry.promote(None, NOON)
+        expected = predecessor(reader)
+        assert expected is not None
+        assert expected.version == registry.rollback(NOON)
+        assert predecessor(reader) is None
 
 
 def test_training_the_same_again_changes_no_role(store: Store) -> None:
