@@ -7,12 +7,27 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from data.model_registry import RegisteredModel
 from engine.backtest_figures import figures
 from engine.metrics import LabelledRows
 
 BUDGET: Final = 100
 """Transactions that analysts can review in a day, for the figures at a budget."""
 CALIBRATION_BINS: Final = 10
+NO_TRIAL: Final = "{}"
+"""The figures of a model that could not be tried."""
+FIGURE_TITLES: Final = {
+    "auc_roc": "AUC ROC",
+    "average_precision": "average precision",
+    "card_precision_at_100": "card precision@100",
+    "precision_at_budget": f"precision at {BUDGET} a day",
+    "recall_at_budget": f"recall at {BUDGET} a day",
+    "value_caught": "share of money caught",
+    "alerts_per_day": "alerts a day",
+    "calibration_error": "calibration error",
+    "brier": "Brier score",
+}
+"""The figures of a side in the order in which they are shown, and what each is called."""
 
 
 class SideFigures(BaseModel):
@@ -36,6 +51,11 @@ class SideFigures(BaseModel):
     brier: float
     calibration_error: float
     calibration: tuple[tuple[float, float, int], ...]
+
+    def figure(self, name: str) -> float | None:
+        """One of ``FIGURE_TITLES`` by its name."""
+        value: float | None = getattr(self, name)
+        return value
 
 
 class Flips(BaseModel):
@@ -70,6 +90,11 @@ class Side:
 
     scores: NDArray[np.float64]
     alerted: NDArray[np.bool_]
+
+
+def trial_of(model: RegisteredModel) -> Comparison | None:
+    """What a training found on the latest days, beside what was decided at the time; None where it could not."""
+    return None if model.figures == NO_TRIAL else Comparison.model_validate_json(model.figures)
 
 
 def compare(rows: LabelledRows, times: NDArray[np.int64], champion: Side, challenger: Side) -> Comparison:

@@ -31,6 +31,13 @@ def percent(share: float | None) -> str:
     return ABSENT if share is None else f"{share * 100:.2f} %"
 
 
+def measure(value: float | None) -> str:
+    """A figure of a model with as many places as it can be told apart by."""
+    if value is None:
+        return ABSENT
+    return f"{value:,.1f}" if value >= 10 else f"{value:.3f}"
+
+
 def milliseconds(value: float | None) -> str:
     """A latency in milliseconds, without its unit; three in a row fit a tile."""
     if value is None:

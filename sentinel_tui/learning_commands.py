@@ -10,10 +10,11 @@ from rich.console import Console
 
 from data.errors import SettingError
 from data.label_writes import LabelWriter
-from data.model_registry import ModelRegistry, holders, models
+from data.model_registry import ModelRegistry, RegisteredModel, holders, latest_role_id, models, predecessor
 from engine.backtest_plan import parse_delay
 from engine.label_file import label_columns, open_labels
 from engine.messages import EngineSnapshot, EngineState, SnapshotQueue
+from engine.shadow import compare_in_shadow
 from sentinel_tui.command_options import (
     DatabaseOption,
     JsonOption,
@@ -35,8 +36,8 @@ from sentinel_tui.model_report import (
     shadow_as_json,
     training_as_json,
 )
-from sentinel_tui.model_run import Trained, compare_in_shadow, train_model
-from sentinel_tui.runtime import SYSTEM_CLOCKS, StoppedError
+from sentinel_tui.model_run import Trained, train_model
+from sentinel_tui.runtime import SYSTEM_CLOCKS, StoppedError, thresholds_of
 from sentinel_tui.settings import load_settings
 
 
@@ -141,7 +142,7 @@ def train(as_json_object: JsonOption = False, database: DatabaseOption = None, o
 def compare(as_json_object: JsonOption = False, database: DatabaseOption = None, overrides: SetOption = None) -> None:
     """Compare champion and challenger on the transactions that both have scored."""
     settings = load_settings(flags(overrides)).values
-    shadow = compare_in_shadow(existing_store(settings, database), settings)
+    shadow = compare_in_shadow(existing_store(settings, database), thresholds_of(settings))
     if as_json_object:
         print(shadow_as_json(shadow))
     else:
@@ -163,13 +164,12 @@ def promote(
     """Let a model decide from the engine's next batch on."""
     store = existing_store(load_settings(flags(overrides)).values, database)
     with closing(store.reader()) as reader:
-        held = holders(reader)
+        as_of, held = latest_role_id(reader), holders(reader)
     chosen = version or (None if held.challenger is None else held.challenger.version)
     if chosen is not None and not yes:
-        now = UNSUPERVISED if held.champion is None else held.champion.version
-        _confirm(f"Let {chosen} decide, in the place of {now}?")
+        _confirm(f"Let {chosen} decide, in the place of {_name(held.champion)}?")
     registry = ModelRegistry(store, analyst(store))
-    print(f"{registry.promote(version, SYSTEM_CLOCKS.now())} decides from the engine's next batch on")
+    print(f"{registry.promote(version, SYSTEM_CLOCKS.now(), as_of)} decides from the engine's next batch on")
 
 
 @models_app.command()
@@ -177,11 +177,15 @@ def rollback(yes: YesOption = False, database: DatabaseOption = None, overrides:
     """Let that model decide again which did before the present champion; the anomaly model alone at the last."""
     store = existing_store(load_settings(flags(overrides)).values, database)
     with closing(store.reader()) as reader:
-        champion = holders(reader).champion
+        as_of, champion, before = latest_role_id(reader), holders(reader).champion, predecessor(reader)
     if champion is not None and not yes:
-        _confirm(f"Take the decision from {champion.version}, and give it back to who had it before?")
+        _confirm(f"Let {_name(before)} decide again, in the place of {champion.version}?")
     registry = ModelRegistry(store, analyst(store))
-    print(f"{registry.rollback(SYSTEM_CLOCKS.now())} decides from the engine's next batch on")
+    print(f"{registry.rollback(SYSTEM_CLOCKS.now(), as_of)} decides from the engine's next batch on")
+
+
+def _name(model: RegisteredModel | None) -> str:
+    return UNSUPERVISED if model is None else model.version
 
 
 def _confirm(question: str) -> None:

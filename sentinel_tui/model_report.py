@@ -9,21 +9,12 @@ from rich.text import Text
 
 from data.model_registry import RegisteredModel, RoleHolders
 from data.timestamps import from_microseconds
-from engine.comparison import Comparison, SideFigures
+from engine.comparison import FIGURE_TITLES, Comparison, trial_of
 from engine.ranker import RankerCard
-from sentinel_tui.model_run import ShadowComparison, Trained, trial_of
+from engine.shadow import ShadowComparison
+from screens.figures import measure
+from sentinel_tui.model_run import Trained
 
-FIGURES: Final = (
-    ("auc_roc", "AUC ROC"),
-    ("average_precision", "average precision"),
-    ("card_precision_at_100", "card precision@100"),
-    ("precision_at_budget", "precision at 100 a day"),
-    ("recall_at_budget", "recall at 100 a day"),
-    ("value_caught", "share of money caught"),
-    ("alerts_per_day", "alerts a day"),
-    ("calibration_error", "calibration error"),
-    ("brier", "Brier score"),
-)
 UNSUPERVISED: Final = "anomaly model"
 
 
@@ -35,7 +26,7 @@ def models_as_json(models: tuple[RegisteredModel, ...], held: RoleHolders) -> st
         "models": [
             {
                 "version": model.version,
-                "role": role_of(model, held),
+                "role": held.role_of(model),
                 "trained_at": model.trained_at.isoformat(),
                 "trained_by": model.trained_by,
                 "file": model.file,
@@ -64,24 +55,18 @@ def print_models(models: tuple[RegisteredModel, ...], held: RoleHolders, console
         trial = trial_of(model)
         table.add_row(
             model.version,
-            role_of(model, held) or "",
+            held.role_of(model) or "",
             f"{model.trained_at:%Y-%m-%d %H:%M}",
             Text(model.trained_by),
             f"{card.data_from:%Y-%m-%d}..{card.data_to:%Y-%m-%d}",
             f"{card.training_rows:,}",
             f"{card.training_frauds:,}",
-            shown(None if trial is None else trial.challenger.average_precision),
-            shown(None if trial is None else trial.challenger.auc_roc),
+            measure(None if trial is None else trial.challenger.average_precision),
+            measure(None if trial is None else trial.challenger.auc_roc),
         )
     console.print(table)
     if held.champion is None:
         console.print("The anomaly model decides; nothing has been promoted.")
-
-
-def role_of(model: RegisteredModel, held: RoleHolders) -> str | None:
-    """The role that a model holds, None for none."""
-    versions = {None if each is None else each.version: role for role, each in held._asdict().items()}
-    return versions.get(model.version)
 
 
 def training_as_json(trained: Trained) -> str:
@@ -152,21 +137,9 @@ def print_comparison(comparison: Comparison, champion: str, challenger: str, con
     table.add_column("")
     table.add_column(champion, justify="right")
     table.add_column(challenger, justify="right")
-    for name, title in FIGURES:
-        table.add_row(title, *(shown(_figure(side, name)) for side in (comparison.champion, comparison.challenger)))
+    for name, title in FIGURE_TITLES.items():
+        table.add_row(title, *(measure(side.figure(name)) for side in (comparison.champion, comparison.challenger)))
     flips = comparison.flips
     table.add_row("alerted by it alone", f"{flips.champion_only:,}", f"{flips.challenger_only:,}")
     table.add_row("of these fraud", f"{flips.champion_only_frauds:,}", f"{flips.challenger_only_frauds:,}")
     console.print(table)
-
-
-def shown(value: float | None) -> str:
-    """A figure with as many places as it can be told apart by; a dash where there is none."""
-    if value is None:
-        return "–"
-    return f"{value:,.1f}" if value >= 10 else f"{value:.3f}"
-
-
-def _figure(side: SideFigures, name: str) -> float | None:
-    value: float | None = getattr(side, name)
-    return value

@@ -1,7 +1,6 @@
 """What is known about transactions: current labels, how many there are, and the sample that is offered for review."""
 
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -121,28 +120,3 @@ def open_reviews(reader: sqlite3.Connection) -> int:
 def drawn_for_review(reader: sqlite3.Connection) -> int:
     """How many transactions were ever drawn for review, judged or not."""
     return int(reader.execute("SELECT count(*) FROM review_sample").fetchone()[0])
-
-
-class ShadowRow(NamedTuple):
-    """A transaction that both models have scored; ``fraud`` is the label that holds, None without one."""
-
-    seq: int
-    event_time: int
-    card_id: str
-    amount_minor: int
-    score: float
-    level_rank: int
-    velocity: int
-    challenger_score: float
-    fraud: bool | None
-
-
-def shadow_rows(reader: sqlite3.Connection, after_seq: int) -> Iterator[ShadowRow]:
-    """What was scored in shadow after a transaction, in order."""
-    rows = reader.execute(
-        "SELECT t.seq, t.event_time, t.card_id, t.amount_minor, t.score, t.level_rank, t.velocity, "
-        "t.challenger_score, l.fraud FROM transactions t LEFT JOIN current_labels l ON l.transaction_seq = t.seq "
-        "WHERE t.seq > ? AND t.challenger_score IS NOT NULL ORDER BY t.seq",
-        (after_seq,),
-    )
-    return (ShadowRow._make((*row[:8], None if row[8] is None else bool(row[8]))) for row in rows)
