@@ -16,6 +16,8 @@ from screens.figures import measure
 from sentinel_tui.model_run import Trained
 
 UNSUPERVISED: Final = "anomaly model"
+ACTOR_CHARACTERS: Final = 13
+"""Of the name of who trained a model; the table then fits into 80 columns."""
 
 
 def models_as_json(models: tuple[RegisteredModel, ...], held: RoleHolders) -> str:
@@ -48,19 +50,18 @@ def print_models(models: tuple[RegisteredModel, ...], held: RoleHolders, console
         )
         return
     table = Table(box=None, pad_edge=False)
-    for column in ("version", "role", "trained", "by", "data", "rows", "frauds", "AP", "AUC"):
-        table.add_column(column, justify="right" if column in ("rows", "frauds", "AP", "AUC") else "left")
+    for column in ("version, role", "trained", "learnt from"):
+        table.add_column(column, no_wrap=True)
+    for column in ("AP", "AUC"):
+        table.add_column(column, justify="right", no_wrap=True)
     for model in models:
         card = RankerCard.model_validate_json(model.card)
         trial = trial_of(model)
         table.add_row(
-            model.version,
-            held.role_of(model) or "",
-            f"{model.trained_at:%Y-%m-%d %H:%M}",
-            Text(model.trained_by),
-            f"{card.data_from:%Y-%m-%d}..{card.data_to:%Y-%m-%d}",
-            f"{card.training_rows:,}",
-            f"{card.training_frauds:,}",
+            f"{model.version}\n{held.role_of(model) or ''}",
+            Text(f"{model.trained_at:%Y-%m-%d %H:%M}\nby {_plain(model.trained_by)[:ACTOR_CHARACTERS]}"),
+            f"{card.data_from:%Y-%m-%d}..{card.data_to:%Y-%m-%d}\n"
+            f"{card.training_rows:,} rows, {card.training_frauds:,} frauds",
             measure(None if trial is None else trial.challenger.average_precision),
             measure(None if trial is None else trial.challenger.auc_roc),
         )
@@ -143,3 +144,8 @@ def print_comparison(comparison: Comparison, champion: str, challenger: str, con
     table.add_row("alerted by it alone", f"{flips.champion_only:,}", f"{flips.challenger_only:,}")
     table.add_row("of these fraud", f"{flips.champion_only_frauds:,}", f"{flips.challenger_only_frauds:,}")
     console.print(table)
+
+
+def _plain(text: str) -> str:
+    """Text of the database without what a terminal would obey."""
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
