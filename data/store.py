@@ -124,13 +124,28 @@ class Store:
             StoreLockedError: another process runs the engine on it.
             StoreError: the lock file cannot be written.
         """
-        lock = FileLock(f"{self.path}.engine", timeout=0, mode=0o600, thread_local=False)
+        return self._taken(
+            "engine",
+            f"another process runs the engine on {self.path}: stop it, or choose another file with --database",
+        )
+
+    def training_lock(self) -> FileLock:
+        """Take the right to train a model on this file; release the returned lock to give it up.
+
+        Raises:
+            StoreLockedError: another process trains a model on it.
+            StoreError: the lock file cannot be written.
+        """
+        return self._taken(
+            "training", f"a model is being trained on {self.path} already: wait until that training has ended"
+        )
+
+    def _taken(self, right: str, complaint: str) -> FileLock:
+        lock = FileLock(f"{self.path}.{right}", timeout=0, mode=0o600, thread_local=False)
         try:
             lock.acquire()
         except Timeout:
-            raise StoreLockedError(
-                f"another process runs the engine on {self.path}: stop it, or choose another file with --database"
-            ) from None
+            raise StoreLockedError(complaint) from None
         except OSError as error:
             raise _lock_error(lock.lock_file, error) from error
         return lock

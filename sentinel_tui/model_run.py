@@ -38,8 +38,14 @@ def train_model(
 
     Raises:
         ModelError: too little is known to learn from, or the file cannot be written.
+        StoreLockedError: a model is being trained on this store already.
         StoreError: the database refused.
     """
+    with store.training_lock():
+        return _train(store, settings, actor, now, report)
+
+
+def _train(store: Store, settings: Settings, actor: str, now: datetime, report: Callable[[float], None]) -> Trained:
     with closing(store.reader()) as reader:
         state = new_state(settings, recovery.rules(reader))
         lessons = read_lessons(
