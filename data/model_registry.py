@@ -71,6 +71,12 @@ def models(reader: sqlite3.Connection) -> tuple[RegisteredModel, ...]:
     return tuple(_model(row) for row in reader.execute(f"{_MODEL} ORDER BY id DESC"))
 
 
+def last_training(reader: sqlite3.Connection) -> datetime | None:
+    """When the last model was trained that is registered, None where there is none."""
+    (at,) = reader.execute("SELECT max(trained_at) FROM models").fetchone()
+    return None if at is None else from_microseconds(at)
+
+
 def holders(reader: sqlite3.Connection) -> RoleHolders:
     """The models that hold the roles by the latest decisions, whether or not the engine has followed."""
     return RoleHolders(_holder(reader, ModelRole.CHAMPION), _holder(reader, ModelRole.CHALLENGER))

@@ -1,4 +1,4 @@
-"""What leaves the pipeline's thread: immutable snapshots in a bounded queue that never blocks the engine."""
+"""What leaves the engine's threads: immutable snapshots, the engine's in a bounded queue that never blocks it."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -41,6 +41,21 @@ class EngineSnapshot:
     """A warning that stays until it no longer holds: what, and what to do."""
     error: str | None = None
     """Why the engine stopped, as one line for the analyst."""
+
+
+class TrainingState(StrEnum):
+    RUNNING = "training"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSnapshot:
+    """A training in the background at one moment. ``notice`` says what there is to know, and is told once."""
+
+    state: TrainingState
+    notice: str
+    fraction_done: float = 0.0
 
 
 class SnapshotQueue:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from engine.messages import EngineSnapshot, EngineState
+from data.model_registry import ModelRegistry
+from engine.messages import EngineSnapshot, EngineState, TrainingSnapshot
 from engine.rescoring import Detectors
 from engine.rings import Rings
+from engine.shadow import ShadowComparison
 from screens.decisions import Decisions
 
 
@@ -23,6 +25,19 @@ class Standing(StrEnum):
     """Nobody: what a file or a demo left is looked at."""
 
 
+@dataclass(frozen=True, slots=True)
+class ModelDesk:
+    """What an analyst can do about models, under the analyst's name."""
+
+    compare: Callable[[], ShadowComparison]
+    """Compares champion and challenger; it may take seconds, and raises a SentinelError."""
+    registry: ModelRegistry
+    train: Callable[[], bool]
+    """Has a model trained in the background; False where that is being done already."""
+    training: Callable[[], TrainingSnapshot | None]
+    """The training of the moment, or how the last one ended; None before the first."""
+
+
 @dataclass(slots=True)
 class Workbench:
     """Belongs to the app's thread, which alone changes it; screens read it."""
@@ -35,7 +50,10 @@ class Workbench:
     """Reads the latest checkpoint; it may take some seconds, and raises a StoreError or a sqlite3.Error."""
     detectors: Callable[[], Detectors] | None = None
     """Loads what judges transactions now; it may take a while, and raises a SentinelError. None: there is nothing."""
+    models: ModelDesk | None = None
+    """None: nobody is signed in, and models can only be looked at."""
     engine: EngineSnapshot | None = None
+    training: TrainingSnapshot | None = None
     dropped_snapshots: int = 0
     critical_unreviewed: int = 0
     problem: str | None = None

@@ -21,7 +21,7 @@ from data.dispositions import DispositionWriter
 from data.errors import StoreError
 from data.queries.alerts import unreviewed_critical_total
 from data.store import Store
-from engine.messages import SnapshotQueue
+from engine.messages import SnapshotQueue, TrainingState
 from engine.rescoring import Detectors
 from engine.rings import Rings, read_rings
 from screens import actions, safe, themes
@@ -41,7 +41,7 @@ from screens.profile import ProfileScreen
 from screens.review import ReviewScreen
 from screens.rings import RingsScreen
 from screens.routes import OpenAlert, OpenCase, OpenCustomer, OpenRings
-from screens.workbench import Standing, Workbench
+from screens.workbench import ModelDesk, Standing, Workbench
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,8 @@ def _rings(store: Store) -> Rings:
 class SentinelApp(App[None]):
     """The workbench on one store. Without ``snapshots``, its own process runs no engine.
 
-    With ``detectors``, which loads what judges transactions, alerts can be scored again under other assumptions.
+    With ``detectors``, which loads what judges transactions, alerts can be scored again under other assumptions. With
+    ``models``, models can be compared, trained, promoted and rolled back.
 
     With an ``analyst``, alerts can be disposed in the analyst's name; the theme is the one that the analyst chose last,
     and a choice is remembered.
@@ -98,6 +99,7 @@ class SentinelApp(App[None]):
         standing: Standing = Standing.OWNER,
         analyst: AnalystWriter | None = None,
         detectors: Callable[[], Detectors] | None = None,
+        models: ModelDesk | None = None,
     ) -> None:
         super().__init__()
         self._analyst = analyst
@@ -109,7 +111,9 @@ class SentinelApp(App[None]):
             changed=self._show_decisions,
             refused=self._warn,
         )
-        self._workbench = Workbench(store.reader(), clock, standing, decisions, partial(_rings, store), detectors)
+        self._workbench = Workbench(
+            store.reader(), clock, standing, decisions, partial(_rings, store), detectors, models
+        )
         self._data_version = 0
         self._ticks = 0
         self._quit_asked = False
@@ -196,6 +200,7 @@ class SentinelApp(App[None]):
 
     def _tick(self) -> None:
         self._drain_snapshots()
+        self._follow_training()
         try:
             screen = self.screen
         except ScreenStackError:
@@ -213,6 +218,18 @@ class SentinelApp(App[None]):
         if latest is not None:
             self._workbench.engine = latest
         self._workbench.dropped_snapshots = self._snapshots.dropped
+
+    def _follow_training(self) -> None:
+        models, before = self._workbench.models, self._workbench.training
+        training = None if models is None else models.training()
+        if training is None or training is before:
+            return
+        self._workbench.training = training
+        if before is None or (training.state, training.notice) != (before.state, before.notice):
+            if training.state is TrainingState.FAILED:
+                self._warn(training.notice)
+            else:
+                self.notify(safe.clean(training.notice), markup=False)
 
     def _check_data(self) -> bool:
         """Whether another connection has committed since the last look."""

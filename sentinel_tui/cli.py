@@ -38,6 +38,7 @@ from sentinel_tui.headless import Interrupted, run_headless, run_with_progress
 from sentinel_tui.report import as_json, print_report, read_report
 from sentinel_tui.runtime import SYSTEM_CLOCKS, EngineRun, Job
 from sentinel_tui.settings import LoadedSettings, Settings, data_folder, load_settings
+from sentinel_tui.training_watch import TrainingWatch
 
 FAILURE = 2
 DEMO_START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -88,14 +89,14 @@ def main_command(
     """Open the app, or with --demo run headless and report."""
     if context.invoked_subcommand is not None:
         return
-    settings = load_settings(flags(overrides)).values
+    loaded = load_settings(flags(overrides))
     seed = DEMO_SEED if seed is None else seed
     if demo:
-        _demo(settings, transactions or DEMO_TRANSACTIONS, seed, rate, database, as_json_object)
+        _demo(loaded, transactions or DEMO_TRANSACTIONS, seed, rate, database, as_json_object)
         return
     if transactions is not None or as_json_object:
         raise SettingError("--transactions and --json go with --demo: add it, or leave them out")
-    _open_app(settings, seed, rate, database)
+    _open_app(loaded, seed, rate, database)
 
 
 @app.command()
@@ -111,12 +112,12 @@ def replay(
     overrides: SetOption = None,
 ) -> None:
     """Score a file. Run again, it goes on where it stopped."""
-    settings = load_settings(flags(overrides)).values
+    loaded = load_settings(flags(overrides))
     columns = _columns(preset_name, mapping, label)
     source, decoder = open_file(file, columns, monotonic=SYSTEM_CLOCKS.monotonic)
-    path = database or settings.database_path or data_folder() / _replay_database(file, source.partition)
+    path = database or loaded.values.database_path or data_folder() / _replay_database(file, source.partition)
     job = Job(source, decoder, simulated_time=False)
-    _run_and_report(settings, path, job, seed=None, as_json_object=as_json_object)
+    _run_and_report(loaded, path, job, seed=None, as_json_object=as_json_object)
 
 
 @app.command()
@@ -255,8 +256,14 @@ def _fail(message: str) -> None:
 
 
 def _demo(
-    settings: Settings, transactions: int, seed: int, rate: float | None, database: Path | None, as_json_object: bool
+    loaded: LoadedSettings,
+    transactions: int,
+    seed: int,
+    rate: float | None,
+    database: Path | None,
+    as_json_object: bool,
 ) -> None:
+    settings = loaded.values
     config = GeneratorConfig(
         seed=seed,
         start=DEMO_START if rate is None else SYSTEM_CLOCKS.now(),
@@ -272,7 +279,7 @@ def _demo(
         _remove_demo(path)
     columns = ColumnMap(label="is_fraud", scenario="scenario")
     job = Job(source, JsonDecoder(columns), simulated_time=rate is None)
-    _run_and_report(settings, path, job, seed=seed, as_json_object=as_json_object)
+    _run_and_report(loaded, path, job, seed=seed, as_json_object=as_json_object)
 
 
 def _remove_demo(path: Path) -> None:
@@ -284,12 +291,14 @@ def _remove_demo(path: Path) -> None:
             Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
-def _run_and_report(settings: Settings, path: Path, job: Job, *, seed: int | None, as_json_object: bool) -> None:
+def _run_and_report(loaded: LoadedSettings, path: Path, job: Job, *, seed: int | None, as_json_object: bool) -> None:
+    settings = loaded.values
     store = Store.open(path)
     log_to_file(settings)
     snapshots = SnapshotQueue()
     run = EngineRun(store, settings, SYSTEM_CLOCKS, snapshots)
-    totals: RunTotals = run_headless(run, job, snapshots)
+    with TrainingWatch(store, SYSTEM_CLOCKS, loaded.flags, automatic=settings.TRAIN_AUTOMATICALLY):
+        totals: RunTotals = run_headless(run, job, snapshots)
     with closing(store.reader()) as reader:
         report = read_report(reader, job.source.name, job.source.partition, seed, totals, store.path)
     if as_json_object:
@@ -298,7 +307,8 @@ def _run_and_report(settings: Settings, path: Path, job: Job, *, seed: int | Non
         print_report(report, Console())
 
 
-def _open_app(settings: Settings, seed: int, rate: float | None, database: Path | None) -> None:
+def _open_app(loaded: LoadedSettings, seed: int, rate: float | None, database: Path | None) -> None:
+    settings = loaded.values
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         _fail("there is no terminal here: use `sentinel-tui --demo` to run headless")
     if settings.KAFKA_BOOTSTRAP_SERVERS:
@@ -310,7 +320,7 @@ def _open_app(settings: Settings, seed: int, rate: float | None, database: Path 
 
     log_to_file(settings)
     path = database or settings.database_path or data_folder() / "sentinel.db"
-    open_workbench(Store.open(path), settings, seed, rate or settings.TRANSACTIONS_PER_SECOND)
+    open_workbench(Store.open(path), loaded, seed, rate or settings.TRANSACTIONS_PER_SECOND)
 
 
 def _columns(preset_name: str | None, mapping: str | None, label: str | None) -> ColumnMap:

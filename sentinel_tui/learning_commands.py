@@ -39,6 +39,7 @@ from sentinel_tui.model_report import (
 from sentinel_tui.model_run import Trained, train_model
 from sentinel_tui.runtime import SYSTEM_CLOCKS, StoppedError, thresholds_of
 from sentinel_tui.settings import load_settings
+from sentinel_tui.training_process import serve_supervisor, tell_supervisor
 
 
 def label(
@@ -111,8 +112,17 @@ def list_models(
 
 
 @models_app.command()
-def train(as_json_object: JsonOption = False, database: DatabaseOption = None, overrides: SetOption = None) -> None:
+def train(
+    as_json_object: JsonOption = False,
+    supervised: Annotated[
+        bool, typer.Option("--supervised", hidden=True, help="At low priority, for a program that reads the progress.")
+    ] = False,
+    database: DatabaseOption = None,
+    overrides: SetOption = None,
+) -> None:
     """Train a model on all labels, try it on the latest days, and let it compete as challenger."""
+    if supervised:
+        serve_supervisor()
     settings = load_settings(flags(overrides)).values
     store = existing_store(settings, database)
     actor = analyst(store)
@@ -124,6 +134,8 @@ def train(as_json_object: JsonOption = False, database: DatabaseOption = None, o
         if stopping.is_set():
             raise StoppedError
         snapshots.put(EngineSnapshot(EngineState.TRAINING, "labels", fraction_done=share))
+        if supervised:
+            tell_supervisor(share)
 
     def work() -> Trained:
         return train_model(store, settings, actor, SYSTEM_CLOCKS.now(), progress)

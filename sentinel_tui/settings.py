@@ -60,6 +60,9 @@ class Settings(BaseModel):
     REVIEW_SAMPLE_SHARE: Annotated[float, Field(ge=0, le=0.1)] = Field(
         0.001, description="Share of the transactions without an alert that is drawn for review, 0 (none) to 0.1"
     )
+    TRAIN_AUTOMATICALLY: bool = Field(
+        True, description="Train a model beside the engine whenever enough labels have come: true or false"
+    )
     LOG_LEVEL: LogLevel = Field(
         LogLevel.WARNING, description="What goes to sentinel.log in the data folder: DEBUG, INFO, WARNING or ERROR"
     )
@@ -94,11 +97,12 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LoadedSettings:
-    """The settings, and where each value came from."""
+    """The settings, and where each value came from; ``flags`` are those of the command line, as they were given."""
 
     values: Settings
     origins: dict[str, Origin]
     file: Path
+    flags: dict[str, str]
 
 
 def data_folder() -> Path:
@@ -132,7 +136,7 @@ def load_settings(flags: dict[str, str], file: Path | None = None) -> LoadedSett
             merged[name] = value
             origins[name] = origin
     try:
-        return LoadedSettings(Settings.model_validate(merged), origins, file)
+        return LoadedSettings(Settings.model_validate(merged), origins, file, flags)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])

@@ -3,24 +3,27 @@
 import getpass
 import signal
 import threading
-from collections.abc import Callable
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from types import FrameType
 from typing import Any
 
 from data.analyst_writes import AnalystWriter
 from data.errors import SentinelError, StoreLockedError
+from data.model_registry import ModelRegistry
 from data.queries import recovery
 from data.store import Store
 from engine.columns import ColumnMap
 from engine.decode import JsonDecoder
 from engine.generator import LIVE, GeneratorConfig, GeneratorSource
 from engine.messages import SnapshotQueue
-from screens.workbench import Standing
+from engine.shadow import compare_in_shadow
+from screens.workbench import ModelDesk, Standing
 from sentinel_tui.app import SentinelApp
-from sentinel_tui.runtime import SYSTEM_CLOCKS, EngineRun, Job, load_detectors
-from sentinel_tui.settings import Settings
+from sentinel_tui.runtime import SYSTEM_CLOCKS, EngineRun, Job, load_detectors, thresholds_of
+from sentinel_tui.settings import LoadedSettings, Settings
+from sentinel_tui.training_watch import TrainingWatch
 
 CARDS_PER_RATE = 2_000
 """Cards for each transaction a second, so that honest cards are as idle between purchases as people are."""
@@ -30,26 +33,44 @@ HISTORY_PER_CARD = 3
 STOP_TIMEOUT_S = 5.0
 
 
-def open_workbench(store: Store, settings: Settings, seed: int, rate: float) -> None:
-    """Show the app until it is quit, by key or by signal; the engine has stopped when this returns.
+def open_workbench(store: Store, loaded: LoadedSettings, seed: int, rate: float) -> None:
+    """Show the app until it is quit, by key or by signal; engine and training have stopped when this returns.
 
     The generator only ever writes into a store that holds nothing but its own real-time streams: simulated traffic
     must not mix with a file's.
     """
+    settings = loaded.values
     analyst = AnalystWriter(store, getpass.getuser())
     analyst.sign_in(SYSTEM_CLOCKS.now())
     standing = _standing(store)
-    detectors = partial(load_detectors, store, settings)
-    if standing is not Standing.OWNER:
-        _run_until_quit(SentinelApp(store, None, SYSTEM_CLOCKS.now, standing, analyst, detectors))
-        return
-    snapshots = SnapshotQueue()
-    run = EngineRun(store, settings, SYSTEM_CLOCKS, snapshots)
-    thread = threading.Thread(target=_work(run, _generator_job(settings, seed, rate)), name="engine", daemon=True)
-    app = SentinelApp(store, snapshots, SYSTEM_CLOCKS.now, standing, analyst, detectors)
+    automatic = standing is Standing.OWNER and settings.TRAIN_AUTOMATICALLY
+    with TrainingWatch(store, SYSTEM_CLOCKS, loaded.flags, automatic=automatic) as training:
+        desk = ModelDesk(
+            partial(compare_in_shadow, store, thresholds_of(settings)),
+            ModelRegistry(store, analyst.analyst),
+            training.train_now,
+            lambda: training.latest,
+        )
+        detectors = partial(load_detectors, store, settings)
+
+        def app(snapshots: SnapshotQueue | None) -> SentinelApp:
+            return SentinelApp(store, snapshots, SYSTEM_CLOCKS.now, standing, analyst, detectors, desk)
+
+        if standing is not Standing.OWNER:
+            _run_until_quit(app(None))
+            return
+        snapshots = SnapshotQueue()
+        run = EngineRun(store, settings, SYSTEM_CLOCKS, snapshots)
+        with _running(run, _generator_job(settings, seed, rate)):
+            _run_until_quit(app(snapshots))
+
+
+@contextmanager
+def _running(run: EngineRun, job: Job) -> Iterator[None]:
+    thread = threading.Thread(target=_work(run, job), name="engine", daemon=True)
     thread.start()
     try:
-        _run_until_quit(app)
+        yield
     finally:
         run.stop()
         thread.join(STOP_TIMEOUT_S)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from data.models import LabelSource
 from data.queries.rows import money
-from data.timestamps import from_microseconds
+from data.timestamps import from_microseconds, to_microseconds
 
 
 class CurrentLabel(NamedTuple):
@@ -68,6 +68,15 @@ def label_totals(reader: sqlite3.Connection) -> LabelTotals:
         honest=sum(count for _, fraud, count in rows if not fraud),
         by_source=tuple((source, count) for source, count in by_source.items() if count),
     )
+
+
+def label_growth(reader: sqlite3.Connection, since: datetime | None) -> tuple[int, int, int]:
+    """How many labels hold, how many of them are fraud, and how many were added after ``since``; all, if it is None."""
+    row = reader.execute(
+        "SELECT count(*), coalesce(sum(fraud), 0), coalesce(sum(added_at > ?), 0) FROM current_labels",
+        (-1 if since is None else to_microseconds(since),),
+    ).fetchone()
+    return int(row[0]), int(row[1]), int(row[2])
 
 
 def latest_label_id(reader: sqlite3.Connection) -> int:

@@ -4,6 +4,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from data.models import RiskLevel
+from engine.messages import TrainingState
 from screens import safe
 from screens.actions import MODES
 from screens.figures import integer
@@ -19,14 +20,14 @@ class Masthead(Static):
         super().__init__()
         self._workbench = workbench
         self._mode = mode
-        self._shown: tuple[int, int] | None = None
+        self._shown: tuple[int, int | None, int] | None = None
 
     def on_resize(self) -> None:
         self.refresh_badge()
 
     def refresh_badge(self) -> None:
-        """Draw it again if the count or the width has changed."""
-        state = (self._workbench.critical_unreviewed, self.size.width)
+        """Draw it again if the count, the training or the width has changed."""
+        state = (self._workbench.critical_unreviewed, self._trained_percent(), self.size.width)
         if state == self._shown or not self.size.width:
             return
         self._shown = state
@@ -35,7 +36,8 @@ class Masthead(Static):
         if tabs.cell_length + badge.cell_length >= self.size.width:
             tabs = self._tabs("")
         space = max(1, self.size.width - tabs.cell_length - badge.cell_length)
-        self.update(Content.assemble(tabs, " " * space, badge))
+        training = self._training(state[1], space - 1)
+        self.update(Content.assemble(tabs, " " * (space - training.cell_length), training, badge))
 
     def _tabs(self, margin: str) -> Content:
         """The screens side by side, each with a margin on both sides."""
@@ -47,6 +49,19 @@ class Masthead(Static):
         if name == self._mode:
             return Content.styled(label, "bold $background on $primary")
         return Content.from_markup(f"[@click=app.show_screen('{name}')]{label}[/]")
+
+    def _trained_percent(self) -> int | None:
+        training = self._workbench.training
+        if training is None or training.state is not TrainingState.RUNNING:
+            return None
+        return int(100 * training.fraction_done)
+
+    def _training(self, percent: int | None, room: int) -> Content:
+        """How far a training in the background has come, in words where there is room, or not at all."""
+        if percent is None:
+            return Content()
+        said = (safe.text(text, "$text-warning") for text in (f"◐ training {percent} %  ", f"◐ {percent}% "))
+        return next((text for text in said if text.cell_length <= room), Content())
 
     def _badge(self, critical: int) -> Content:
         glyph = LEVEL_GLYPHS[RiskLevel.CRITICAL]

@@ -1,15 +1,8 @@
 """Models as a user has them: labels in, trained, in shadow, compared, promoted, rolled back, all by real processes."""
 
-import json
 import os
-import shutil
 import signal
-import sqlite3
-import subprocess
-import sys
 import time
-from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,45 +10,10 @@ import pytest
 
 from data.store import Store
 
-from ..card_stream import HEADER, card_stream, write_stream
+from ..card_stream import HEADER
+from .processes import PATIENCE_S, RECORDS, TAUGHT, as_json, chargebacks, copy_of, rows, sentinel, start
 
-CARDS, MERCHANTS, DAYS, TAUGHT_DAYS = 80, 50, 26, 16
-PER_DAY = 4 * CARDS
-TAUGHT = TAUGHT_DAYS * PER_DAY
-RECORDS = card_stream(DAYS, CARDS, MERCHANTS)
 KILLS = 3
-PATIENCE_S = 60.0
-
-
-def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "sentinel_tui", *map(str, arguments)],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
-    )  # fmt: skip
-
-
-def sentinel(*arguments: object, stdin: str = "", code: int = 0) -> str:
-    """What a command prints on stdout, or on stderr where it is to fail."""
-    with start(*arguments) as process:
-        printed, complaint = process.communicate(stdin)
-    assert process.returncode == code, complaint
-    return complaint if code else printed
-
-
-def as_json(*arguments: object) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(sentinel(*arguments, "--json"))
-    return value
-
-
-def chargebacks(records: Iterable[str]) -> str:
-    """The frauds among some records, as a bank tells them."""
-    split = [record.split(",") for record in records]
-    return "\n".join(json.dumps({"transaction_id": row[0], "fraud": 1}) for row in split if row[5] == "1")
-
-
-def rows(database: Path, query: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
-        return connection.execute(query).fetchall()
 
 
 def ranked_alerts(database: Path) -> list[int]:
@@ -70,42 +28,6 @@ def decisions(database: Path) -> list[tuple[Any, ...]]:
 
 def stored(database: Path) -> int:
     return int(rows(database, "SELECT coalesce(max(seq), 0) FROM transactions")[0][0])
-
-
-@pytest.fixture(scope="module")
-def stream(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The first days of a file that ``taught`` replays, and all of it afterwards: a file that has grown."""
-    return write_stream(tmp_path_factory.mktemp("stream") / "stream.csv", RECORDS[:TAUGHT])
-
-
-@pytest.fixture(scope="module")
-def taught(stream: Path, model_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database whose first days are scored and labelled, with a challenger that learnt from them."""
-    folder = tmp_path_factory.mktemp("taught")
-    database = folder / "taught.db"
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("MODEL_PATH", str(model_file))
-        environment.setenv("XDG_DATA_HOME", str(folder / "data"))
-        sentinel("replay", stream, "--preset", "handbook", "--database", database)
-        sentinel("label", "-", "--database", database, stdin=chargebacks(RECORDS[:TAUGHT]))
-        trained = as_json("model", "train", "--database", database)
-    assert (trained["rows"], trained["untried"]) == (TAUGHT - trained["unknown"], None)
-    write_stream(stream, RECORDS)
-    return database
-
-
-@pytest.fixture
-def database(taught: Path, model_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the taught database with its models, to go on from."""
-    monkeypatch.setenv("MODEL_PATH", str(model_file))
-    return copy_of(taught, tmp_path / "models.db")
-
-
-def copy_of(database: Path, path: Path) -> Path:
-    with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(path)) as target:
-        source.backup(target)
-    shutil.copytree(f"{database}.models", f"{path}.models")
-    return path
 
 
 def replay(stream: Path, database: Path) -> None:
