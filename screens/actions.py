@@ -165,6 +165,33 @@ CONFIRM = (
     Action("confirm.no", "n,escape", "answer(False)", "No", "Leave it as it is"),
 )
 
+CONFIRM = (
+    Action("confirm.yes", "y,enter", "answer(True)", "Yes", "Do it"),
+    Action("confirm.no", "n,escape", "answer(False)", "No", "Leave it as it is"),
+)
+
+MODEL = (Action("model.models", "m", "models", "Models", "The models that learn from labels: train, compare, promote"),)
+
+_CHAMPION = Binding.Group("Champion", compact=True)
+
+_ROLES = (
+    Action("models.promote", "P", "promote", "Promote", "Let the challenger decide", group=_CHAMPION),
+    Action("models.rollback", "R", "roll_back", "Roll back", "Let decide who did before", group=_CHAMPION),
+)
+
+MODELS = (
+    Action("models.back", "escape", "back", "Back", "Back to the serving model and its drift", display="esc"),
+    Action("models.compare", "c", "compare", "Compare", "Champion and challenger on the same transactions"),
+    Action("models.train", "t", "train", "Train", "Train a model on all labels, in the background"),
+    *_ROLES,
+)
+
+COMPARISON = (
+    Action("comparison.back", "escape", "back", "Back", "Back to the models", display="esc"),
+    Action("comparison.again", "a", "again", "Again", "Compare again, with what has been scored since"),
+    *_ROLES,
+)
+
 CUSTOMERS = (
     Action("customers.search", "slash", "search", "Search", "Find cards by the start of their id", display="/"),
     Action("customers.leave_search", "escape", "leave_search", "List", "Leave the search field", display="esc"),

@@ -16,6 +16,15 @@ def integer(value: int) -> str:
     return f"{value:,}"
 
 
+def rounded(value: int) -> str:
+    """A count in at most four cells: 999, 12k, 1.2M."""
+    if value < 1_000:
+        return str(value)
+    if value < 999_500:
+        return f"{value / 1_000:.0f}k"
+    return f"{value / 1_000_000:.1f}M" if value < 9_950_000 else f"{value / 1_000_000:.0f}M"
+
+
 def money(amount: Decimal, currency: str | None = None) -> str:
     """An amount of currency units: 1,234.50, or 1,234.50 EUR."""
     return f"{amount:,.2f}" if currency is None else f"{amount:,.2f} {currency}"

@@ -14,8 +14,9 @@ from engine.drift import WHAT_TO_DO, AlertRate, Drift, Shape, SignalDrift, read_
 from engine.model_card import ModelCard
 from engine.psi import DRIFTED, SHIFTING, DriftLevel
 from engine.site_calibration import SITE_ROWS
-from screens import figures
+from screens import actions, figures
 from screens.base import DataScreen
+from screens.routes import OpenModels
 from screens.tones import DRIFT_TONES, Tone, drift_label
 from screens.widgets.columns import Cell, Column
 from screens.widgets.panel import Block, Panel, facts, line
@@ -57,7 +58,7 @@ class ModelScreen(DataScreen[None]):
     MODE = "model"
     CSS_PATH = "model.tcss"
     RELOAD_TICKS = 20
-    BINDINGS: ClassVar[list[BindingType]] = []
+    BINDINGS: ClassVar[list[BindingType]] = list(actions.bindings(*actions.MODEL))
 
     def compose_body(self) -> Iterable[Widget]:
         self._signals = RecordList(SIGNAL_COLUMNS, lambda row: row.name, opens=False, id="signals")
@@ -83,6 +84,9 @@ class ModelScreen(DataScreen[None]):
         empty = NO_MODEL if model is None else NOTHING_COUNTED
         signals = () if drift is None else sorted((*drift.scores, *drift.features), key=lambda each: -each.index)
         self._signals.show(signals, empty=empty)
+
+    def action_models(self) -> None:
+        self.post_message(OpenModels())
 
     def _show_model(self, model: ServingModel | None) -> None:
         absent = Cell(figures.ABSENT, Tone.MUTED)

@@ -36,3 +36,11 @@ class OpenCustomer(Message):
     def __init__(self, card_id: str) -> None:
         super().__init__()
         self.card_id = card_id
+
+
+class OpenModels(Message):
+    """Show the models that learn from labels."""
+
+
+class OpenComparison(Message):
+    """Show champion and challenger on the same transactions."""

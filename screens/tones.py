@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from data.models import AlertStatus, CasePriority, CaseStatus, RiskLevel
+from data.models import AlertStatus, CasePriority, CaseStatus, ModelRole, RiskLevel
 from engine.psi import DriftLevel
 
 
@@ -63,6 +63,16 @@ DRIFT_GLYPHS = {
     DriftLevel.SHIFTING: "◐",
     DriftLevel.DRIFTED: "●",
 }
+
+
+ROLE_TONES = {ModelRole.CHAMPION: Tone.GOOD, ModelRole.CHALLENGER: Tone.MEDIUM, None: Tone.MUTED}
+
+ROLE_GLYPHS = {ModelRole.CHAMPION: "●", ModelRole.CHALLENGER: "◐", None: "○"}
+
+
+def role_label(role: ModelRole | None) -> str:
+    """Glyph and word of a model's role; the fuller the glyph, the more it decides."""
+    return f"{ROLE_GLYPHS[role]} {'no role' if role is None else role.value}"
 
 
 def level_label(level: RiskLevel | None) -> str:

@@ -54,6 +54,8 @@ class Workbench:
     """None: nobody is signed in, and models can only be looked at."""
     engine: EngineSnapshot | None = None
     training: TrainingSnapshot | None = None
+    compared: ShadowComparison | None = None
+    """Champion and challenger as they were last compared."""
     dropped_snapshots: int = 0
     critical_unreviewed: int = 0
     problem: str | None = None

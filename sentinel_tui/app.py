@@ -31,11 +31,13 @@ from screens.analytics import AnalyticsScreen
 from screens.base import DataScreen
 from screens.case_detail import CaseDetailScreen
 from screens.cases import CasesScreen
+from screens.comparison import ComparisonScreen
 from screens.customers import CustomersScreen
 from screens.dashboard import DashboardScreen
 from screens.decisions import Decisions
 from screens.help import HelpScreen
 from screens.model import ModelScreen
+from screens.models import ModelsScreen
 from screens.palette import ActionProvider, ThemeProvider
 from screens.profile import ProfileScreen
 from screens.review import ReviewScreen
@@ -159,6 +161,12 @@ class SentinelApp(App[None]):
 
     def on_open_rings(self, _: OpenRings) -> None:
         self.push_screen(RingsScreen(self._workbench))
+
+    def on_open_models(self) -> None:
+        self.push_screen(ModelsScreen(self._workbench))
+
+    def on_open_comparison(self) -> None:
+        self.push_screen(ComparisonScreen(self._workbench))
 
     def action_show_screen(self, name: str) -> None:
         """Switch to one of the top-level screens, as it was left."""

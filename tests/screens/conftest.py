@@ -10,6 +10,7 @@ from data.store import Store
 
 from ..ring_world import breached_graph, save_checkpoint
 from .drift_world import card, count_days, label_alerts
+from .models_world import add_models
 from .worlds import HOSTILE, World, fill, fill_with_hostile_text
 
 
@@ -70,6 +71,27 @@ def world(filled_store: Store, tmp_path: Path) -> Iterator[World]:
     """A copy of the filled store, to write to."""
     path = tmp_path / "sentinel.db"
     shutil.copyfile(filled_store.path, path)
+    world = World(path)
+    yield world
+    world.close()
+
+
+@pytest.fixture(scope="session")
+def models_store(filled_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """The filled store with models, labels and shadow scores, to be read only."""
+    path = tmp_path_factory.mktemp("models") / "sentinel.db"
+    shutil.copyfile(filled_store.path, path)
+    world = World(path)
+    add_models(world)
+    world.close()
+    return world.store
+
+
+@pytest.fixture
+def models_world(models_store: Store, tmp_path: Path) -> Iterator[World]:
+    """A copy of the store with models, to write to."""
+    path = tmp_path / "models.db"
+    shutil.copyfile(models_store.path, path)
     world = World(path)
     yield world
     world.close()

@@ -9,11 +9,13 @@ from screens.alerts import AlertsScreen
 from screens.analytics import AnalyticsScreen
 from screens.case_detail import CaseDetailScreen
 from screens.cases import CasesScreen
+from screens.comparison import ComparisonScreen
 from screens.confirm import ConfirmScreen
 from screens.customers import CustomersScreen
 from screens.dashboard import DashboardScreen
 from screens.help import HelpScreen
 from screens.model import ModelScreen
+from screens.models import ModelsScreen
 from screens.profile import ProfileScreen
 from screens.review import ReviewScreen
 from screens.rings import RingsScreen
@@ -26,11 +28,13 @@ SCREENS = (
     AnalyticsScreen,
     CaseDetailScreen,
     CasesScreen,
+    ComparisonScreen,
     ConfirmScreen,
     CustomersScreen,
     DashboardScreen,
     HelpScreen,
     ModelScreen,
+    ModelsScreen,
     ProfileScreen,
     ReviewScreen,
     RingsScreen,
@@ -74,6 +78,9 @@ def test_no_screen_gives_one_key_two_meanings() -> None:
         actions.PROFILE,
         actions.REVIEW,
         actions.RINGS,
+        actions.MODEL,
+        actions.MODELS,
+        actions.COMPARISON,
     ):
         keys = [key for action in (*group, *actions.LIST, *actions.GLOBAL) for key in action.keys.split(",")]
         assert len(keys) == len(set(keys))
