@@ -23,7 +23,7 @@ ROUTES = {
     "analytics": ("4",),
     "customers": ("5",),
     "profile": ("5", "enter"),
-    "rings": ("5", "r"),
+    "rings": ("5", "o"),
     "model": ("6",),
 }
 

@@ -34,7 +34,7 @@ WALK = (
     ("analytics", ("n", "4")),
     ("customers", ("5",)),
     ("customer profile", ("enter",)),
-    ("rings", ("escape", "r")),
+    ("rings", ("escape", "o")),
     ("model", ("6",)),
     ("review", ("r",)),
 )
