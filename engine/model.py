@@ -96,7 +96,7 @@ class AnomalyModel:
 
         Raises:
             FileNotFoundError: there is no such file.
-            ModelOutdatedError: the file is of an earlier format version.
+            ModelOutdatedError: the file is sound, but of an earlier format version or of other features.
             ModelError: the file is damaged, foreign, of another format version or of other features.
         """
         contents = model_file.read(path)
@@ -111,10 +111,11 @@ class AnomalyModel:
             card = ModelCard.model_validate_json(contents.card)
         except ValueError as error:
             raise unusable(path, "has a card that does not hang together") from error
-        if card.features != names:
-            raise unusable(path, f"was trained on other features ({_difference(card.features, names)})")
         if content_digest(described, contents.arrays) != card.content_sha256:
             raise unusable(path, "is damaged (its contents do not match their digest)")
+        if card.features != names:
+            difference = _difference(card.features, names)
+            raise unusable(path, f"was trained on other features ({difference})", ModelOutdatedError)
         try:
             return cls(card, *_parts(card, contents.arrays))
         except ValueError as error:

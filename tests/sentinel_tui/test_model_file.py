@@ -13,7 +13,7 @@ from engine import model_file
 from engine.features import FEATURE_NAMES
 from engine.gazetteer import Gazetteer
 from engine.model import AnomalyModel
-from engine.model_card import FORMAT_VERSION, content_digest
+from engine.model_card import FORMAT_VERSION, content_digest, features_digest
 from engine.model_file import ModelFile
 from sentinel_tui import runtime
 from sentinel_tui.runtime import load_or_train
@@ -54,6 +54,27 @@ def test_a_model_of_an_earlier_format_at_the_default_place_is_trained_anew_and_t
         assert load(outdated, Settings()).card == model.card
     assert f"{outdated} was trained by an earlier version of this program; it is trained anew" in caplog.text
     assert AnomalyModel.load(outdated, FEATURE_NAMES).card == model.card
+
+
+@pytest.fixture
+def of_other_features(model: AnomalyModel, tmp_path: Path) -> Path:
+    """A sound file of a program that had one feature by another name."""
+    path = tmp_path / "model.npz"
+    model.save(path)
+    contents = model_file.read(path)
+    names = ["retired", *FEATURE_NAMES[1:]]
+    card = json.loads(contents.card) | {"features": names, "features_sha256": features_digest(names)}
+    card["content_sha256"] = content_digest(card, contents.arrays)
+    model_file.write(path, ModelFile(json.dumps(card).encode(), contents.arrays))
+    return path
+
+
+def test_a_model_of_other_features_is_trained_anew_at_the_default_place_and_refused_where_it_was_named(
+    of_other_features: Path, load: Load, model: AnomalyModel
+) -> None:
+    with pytest.raises(ModelError, match="was trained on other features"):
+        load(of_other_features, Settings(MODEL_PATH=of_other_features))
+    assert load(of_other_features, Settings()).card == model.card
 
 
 def test_a_model_of_an_earlier_format_that_model_path_names_is_refused_and_left_alone(
