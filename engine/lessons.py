@@ -2,7 +2,7 @@
 
 A label is used as a feature only from the moment on at which it was known. As the truth about its own transaction it
 is used whenever it came. What is younger than the label delay and was not looked at is unknown, and teaches nothing;
-what is older without a chargeback is honest, where chargebacks come at all.
+what is older without a chargeback is honest, as far as chargebacks have been imported.
 """
 
 import sqlite3
@@ -15,7 +15,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from data.models import LabelSource
 from data.queries import labels as label_queries
 from data.queries import recovery
 from engine import checkpoint
@@ -60,7 +59,6 @@ class StoredLessons:
     seq: int = 0
     memory: bytes = b""
     unknown: int = 0
-    chargebacks: bool = False
 
     def __len__(self) -> int:
         return len(self.fraud)
@@ -93,7 +91,7 @@ class _Reading:
         self._learning = Learning(delay_us)
         self._lessons = StoredLessons()
         self._cards: dict[str, int] = {}
-        self._watermark = 0
+        self._settled_until: int | None = None
 
     def read(self, report: Callable[[float], None]) -> StoredLessons:
         connection, lessons = self._connection, self._lessons
@@ -103,7 +101,6 @@ class _Reading:
             with suppress(CheckpointError):
                 checkpoint.load(origin, self._state)
         labels = label_queries.current_labels(connection)
-        lessons.chargebacks = any(label.source is LabelSource.CHARGEBACK for label in labels.values())
         for label in labels.values():
             if label.fraud:
                 ratio = label.amount_ratio or UNKNOWN_RATIO
@@ -111,7 +108,7 @@ class _Reading:
                     KnownFraud(label.known_at, label.event_time, label.card_id, label.merchant_id, ratio)
                 )
         self._learning.begin_history(None)
-        self._watermark = label_queries.latest_event_time(connection)
+        self._settled_until = label_queries.settled_until(connection, self._delay_us)
         last = recovery.last_seq(connection)
         for stored in recovery.events_between(connection, 0, last):
             self._learn(stored, labels.get(stored.seq), teaches=stored.seq > last - MOST_LESSONS)
@@ -131,7 +128,7 @@ class _Reading:
         lessons = self._lessons
         if label is not None:
             fraud, known_at = label.fraud, label.known_at
-        elif lessons.chargebacks and stored.event_time + self._delay_us <= self._watermark:
+        elif self._settled_until is not None and stored.event_time <= self._settled_until:
             fraud, known_at = False, stored.event_time + self._delay_us
         else:
             lessons.unknown += 1

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from data.errors import ModelError
 from data.model_registry import RoleChange, holders, latest_role_id, role_changes
-from data.models import LabelSource, ModelRole
+from data.models import ModelRole
 from data.queries import labels as label_queries
 from data.queries import shadow
 from data.queries.shadow import FlippedTransaction, ShadowRow
@@ -54,7 +54,7 @@ class ShadowComparison:
 def compare_in_shadow(store: Store, thresholds: Thresholds) -> ShadowComparison:
     """Judge champion and challenger by the outcome of what both have scored since either got its role.
 
-    A transaction without a label is honest when it is older than the label delay, where chargebacks are imported;
+    A transaction without a label is honest when it is older than the label delay, as far as chargebacks are imported;
     otherwise its outcome is unknown.
 
     Raises:
@@ -68,9 +68,7 @@ def compare_in_shadow(store: Store, thresholds: Thresholds) -> ShadowComparison:
             raise ModelError("there is no challenger to compare: train one with `sentinel-tui model train`")
         after = _followed(role_changes(reader))
         rows = _Rows([] if after is None else shadow.shadow_rows(reader, after))
-        totals = label_queries.label_totals(reader)
-        chargebacks = any(source is LabelSource.CHARGEBACK for source, _ in totals.by_source)
-        settled = label_queries.latest_event_time(reader) - LABEL_DELAY_US if chargebacks else 0
+        settled = label_queries.settled_until(reader, LABEL_DELAY_US) or 0
         known = (rows.fraud != _UNKNOWN) | (rows.time <= settled)
         return ShadowComparison(
             champion=None if champion is None else champion.version,

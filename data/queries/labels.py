@@ -89,6 +89,16 @@ def latest_event_time(reader: sqlite3.Connection) -> int:
     return int(reader.execute("SELECT coalesce(max(watermark), 0) FROM source_positions").fetchone()[0])
 
 
+def settled_until(reader: sqlite3.Connection, delay_us: int) -> int | None:
+    """Until when a transaction without a label is honest, in microseconds; None where no chargebacks are imported.
+
+    The chargebacks that were known at the moment of the latest one are there, so that what came the delay before that
+    has had its chargeback, or will have none.
+    """
+    row = reader.execute("SELECT max(known_at) FROM current_labels WHERE source = 'chargeback'").fetchone()
+    return None if row[0] is None else min(int(row[0]), latest_event_time(reader)) - delay_us
+
+
 def review_sample(reader: sqlite3.Connection, limit: int, *, open_only: bool = True) -> tuple[ReviewRow, ...]:
     """Sampled transactions, the newest first; ``open_only`` leaves out those of which the truth is known."""
     rows = reader.execute(
