@@ -3,6 +3,7 @@
 import struct
 import zlib
 from array import array
+from itertools import chain
 
 import numpy as np
 import orjson
@@ -19,6 +20,8 @@ from engine.site_calibration import SiteCalibration
 
 FORMAT = 4
 _HEADER_LENGTH = struct.Struct("<I")
+_MERCHANT = struct.Struct(f"{profiles.MERCHANT_FIELDS}d")
+_CATEGORY = struct.Struct(f"{profiles.CATEGORY_FIELDS}d")
 
 
 class _Site(BaseModel):
@@ -59,9 +62,9 @@ class _Header(BaseModel):
     watermark: int
     hops: int
     impossible_share: float
-    overall: list[float]
-    all_amounts: list[float]
-    novelty: list[float]
+    overall: profiles.Merchant = Field(strict=False)
+    all_amounts: profiles.Category = Field(strict=False)
+    novelty: profiles.Novelty = Field(strict=False)
     cards: list[str]
     merchants: list[str]
     categories: list[str]
@@ -86,9 +89,9 @@ def dump(state: FeatureState) -> bytes:
             "watermark": state.watermark,
             "hops": state.hops,
             "impossible_share": state.impossible_share,
-            "overall": list(state.overall),
-            "all_amounts": list(state.all_amounts),
-            "novelty": list(state.novelty),
+            "overall": state.overall,
+            "all_amounts": state.all_amounts,
+            "novelty": state.novelty,
             "cards": list(state.cards),
             "merchants": list(state.merchants),
             "categories": list(state.categories),
@@ -98,8 +101,9 @@ def dump(state: FeatureState) -> bytes:
             "drift": _drift_of(state.drift),
         }
     )
-    profiles_of_all = (*state.cards.values(), *state.merchants.values(), *state.categories.values())
-    body = b"".join(values.tobytes() for values in (*profiles_of_all, state.drift.rows))
+    small = (*state.merchants.values(), *state.categories.values())
+    parts = (*state.cards.values(), array("d", chain.from_iterable(small)), state.drift.rows)
+    body = b"".join(part.tobytes() for part in parts)
     return zlib.compress(_HEADER_LENGTH.pack(len(header)) + header + body, level=1)
 
 
@@ -131,21 +135,21 @@ def load(data: bytes, state: FeatureState) -> None:
     except ValueError as error:
         raise CheckpointError(f"the checkpoint's calibration is damaged: {error}") from error
     start = 0
-    for names, size, into in zip(
-        (header.cards, header.merchants, header.categories),
-        sizes,
-        (state.cards, state.merchants, state.categories),
-        strict=True,
-    ):
-        for name in names:
-            into[name] = array("d", body[start : start + size])
-            start += size
+    for name in header.cards:
+        state.cards[name] = array("d", body[start : start + sizes[0]])
+        start += sizes[0]
+    for name in header.merchants:
+        state.merchants[name] = _MERCHANT.unpack_from(body, start)
+        start += _MERCHANT.size
+    for name in header.categories:
+        state.categories[name] = _CATEGORY.unpack_from(body, start)
+        start += _CATEGORY.size
     state.watermark = header.watermark
     state.hops = header.hops
     state.impossible_share = header.impossible_share
-    state.overall = array("d", header.overall)
-    state.all_amounts = array("d", header.all_amounts)
-    state.novelty = array("d", header.novelty)
+    state.overall = header.overall
+    state.all_amounts = header.all_amounts
+    state.novelty = header.novelty
     state.velocity.restore(header.velocity)
     state.small_amounts.restore(header.small_amounts)
     state.site = site

@@ -202,14 +202,15 @@ def _at_hour(situation: Situation, hour: int) -> Situation:
 
     Spans of time stay what they were, so that only the hour of the day is another.
     """
-    event, card, merchant = situation.event, situation.memory.card[:], situation.memory.merchant[:]
+    event, card = situation.event, situation.memory.card[:]
     of_day = event.time % (int(DAY_S) * MICROSECONDS)
     moved_us = (hour * 3_600 + BIN_HOURS * 1_800) * MICROSECONDS - of_day
     time = event.time + moved_us
     for field in (profiles.LAST_TIME, profiles.PLACE_TIME, profiles.FIRST_TIME):
         card[field] += moved_us / MICROSECONDS
     card[profiles.RATIO_BUCKET] += _ratio_bucket(time) - _ratio_bucket(event.time)
-    merchant[profiles.MERCHANT_TIME] += moved_us / MICROSECONDS
+    count, mean, last_time, recent, suspicious = situation.memory.merchant
+    merchant = (count, mean, last_time + moved_us / MICROSECONDS, recent, suspicious)
     memory = situation.memory._replace(card=card, merchant=merchant)
     return replace(situation, event=event._replace(time=time), memory=memory)
 

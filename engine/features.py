@@ -15,7 +15,7 @@ from data.queries.recovery import StoredEvent
 from engine import profiles
 from engine.drift_watch import DriftWatch
 from engine.gazetteer import Gazetteer, distance_km
-from engine.profiles import EMPTY_CARD, EMPTY_CATEGORY, EMPTY_MERCHANT, EMPTY_NOVELTY
+from engine.profiles import EMPTY_CARD, EMPTY_CATEGORY, EMPTY_MERCHANT, EMPTY_NOVELTY, Category, Merchant, Novelty
 from engine.site_calibration import SiteCalibration
 from engine.windows import ALLOWED_LATENESS_US, SlidingWindow
 
@@ -37,7 +37,8 @@ HOPS_TO_JUDGE: Final = 50
 UNRELIABLE_SHARE: Final = 0.2
 HOP_MEMORY: Final = 1 / 200
 NO_NOVELTY: Final = (0.0, 0.0, 0.0)
-MONTH_S: Final = 30 * profiles.DAY_S
+HOURS_A_MONTH: Final = profiles.MONTH_S / profiles.HOUR_S
+DAYS_A_MONTH: Final = profiles.MONTH_S / profiles.DAY_S
 LOG_2: Final = log(2.0)
 
 
@@ -100,17 +101,17 @@ class Event(NamedTuple):
 
 
 class Memory(NamedTuple):
-    """Copies of all that was remembered before an event and bears on its features, but for the velocity.
+    """All that was remembered before an event and bears on its features, but for the velocity; it never changes.
 
     ``small_amounts`` counts the card's small amounts in their window without the event.
     """
 
     card: "array[float]"
-    merchant: "array[float]"
-    category: "array[float]"
-    overall: "array[float]"
-    all_amounts: "array[float]"
-    novelty: "array[float]"
+    merchant: Merchant
+    category: Category
+    overall: Merchant
+    all_amounts: Category
+    novelty: Novelty
     small_amounts: int
     places_unreliable: bool
 
@@ -191,7 +192,8 @@ class FeatureState:
     """All that the engine remembers: bounded per card and per merchant, moved only by events.
 
     ``observe`` answers from the past and then learns. An event more than ``ALLOWED_LATENESS_US`` behind the watermark
-    is answered but not learnt from, so that no decision depends on when the process was restarted.
+    is answered but not learnt from, so that no decision depends on when the process was restarted. Learning replaces a
+    profile and never writes to it, so that what was known before an event can be kept without a copy.
     """
 
     def __init__(self, velocity_window_s: int, small_amount: float, small_amount_window_s: int) -> None:
@@ -200,11 +202,11 @@ class FeatureState:
         self.small_amount_window_s = small_amount_window_s
         self.watermark = 0
         self.cards: dict[str, array[float]] = {}
-        self.merchants: dict[str, array[float]] = {}
-        self.categories: dict[str, array[float]] = {}
-        self.overall = EMPTY_MERCHANT[:]
-        self.all_amounts = EMPTY_CATEGORY[:]
-        self.novelty = EMPTY_NOVELTY[:]
+        self.merchants: dict[str, Merchant] = {}
+        self.categories: dict[str, Category] = {}
+        self.overall = EMPTY_MERCHANT
+        self.all_amounts = EMPTY_CATEGORY
+        self.novelty = EMPTY_NOVELTY
         self.site = SiteCalibration()
         self.drift = DriftWatch()
         self.hops = 0
@@ -225,126 +227,109 @@ class FeatureState:
         card = self.cards.get(card_id, EMPTY_CARD)
         merchant = EMPTY_MERCHANT if merchant_name is None else self.merchants.get(merchant_name, EMPTY_MERCHANT)
         category = EMPTY_CATEGORY if category_name is None else self.categories.get(category_name, EMPTY_CATEGORY)
-        small_before = 0 if late else self.small_amounts.count(card_id, time)
         memory = Memory(
-            card[:],
-            merchant[:],
-            category[:],
-            self.overall[:],
-            self.all_amounts[:],
-            self.novelty[:],
-            small_before,
+            card,
+            merchant,
+            category,
+            self.overall,
+            self.all_amounts,
+            self.novelty,
+            0 if late else self.small_amounts.count(card_id, time),
             self.places_unreliable,
         )
+        velocity, small_amounts = (1, 0) if late else self._count(card_id, time, amount)
 
-        if late:
-            velocity, small_amounts = 1, 0
-        else:
-            self.watermark = max(self.watermark, time)
-            velocity = self.velocity.add(card_id, time, self.watermark)
-            small_amounts = 0
-            if amount <= self.small_amount:
-                small_amounts = self.small_amounts.add(card_id, time, self.watermark)
-
+        standing = profiles.card_at(card, time_s)
+        count, mean, variance, _, _, _, _, _, _, ratio_max, ratio_max_before, _, _ = standing
         dearness = profiles.category_dearness(category, self.all_amounts)
-        baseline = self._baseline(card) * dearness
+        baseline = self._baseline(count, mean) * dearness
         ratio = amount / baseline
-        spread = max(sqrt(card[profiles.VARIANCE]) * dearness, 0.3 * baseline)
-        deviation = (amount - baseline) / spread if amount > baseline else 0.0
-        home_km, travel_km, travel_s, speed = measured = self._journey(event, card, time_s)
-        if memory.places_unreliable:
-            home_km = speed = 0.0
+        deviation = 0.0
+        if amount > baseline:
+            deviation = (amount - baseline) / max(sqrt(variance) * dearness, 0.3 * baseline)
+        highest_ratio = max(ratio_max, ratio_max_before)
+        home_km, travel_km, travel_s, speed = _journey(event, card, time_s)
+        believed = not memory.places_unreliable
         merchant_number = 0.0 if merchant_name is None else profiles.merchant_number(merchant_name)
-        is_new_merchant = merchant_number != 0.0 and merchant_number not in profiles.recent_merchants(card)
-        hour_excess, day_spend_excess = _rate_excess(card, amount, time_s)
-        new_merchant, novelty_run, new_spend = self._novelty(card, ratio, time_s) if is_new_merchant else NO_NOVELTY
+        if merchant_number in card[profiles.MERCHANTS : profiles.FIRST_TIME]:
+            merchant_number = 0.0
+        hour_excess, day_spend_excess = _rate_excess(card, standing, amount, time_s)
+        new_merchant, novelty_run, new_spend = self._novelty(standing, ratio) if merchant_number else NO_NOVELTY
+        log_amount = log(1.0 + amount)
 
         features = (
-            log(1.0 + amount),
+            log_amount,
             log(ratio) if ratio > 1.0 else 0.0,
-            log(1.0 + deviation),
-            log(max(1.0, profiles.highest_recent_ratio(card, time_s))),
-            float(velocity - 1),
-            log(1.0 + small_before),
+            log(1.0 + deviation) if deviation else 0.0,
+            log(highest_ratio) if highest_ratio > 1.0 else 0.0,
+            velocity - 1.0,
+            log(1.0 + memory.small_amounts) if memory.small_amounts else 0.0,
             hour_excess,
             day_spend_excess,
-            _hour_rarity(card, time_s),
+            _hour_rarity(card, count, time_s),
             new_merchant,
             novelty_run,
             new_spend,
             self._merchant_excess(merchant, amount),
-            profiles.category_deviation(category, amount),
-            log(1.0 + home_km),
-            log(1.0 + speed),
+            profiles.category_deviation(category, log_amount),
+            log(1.0 + home_km) if home_km and believed else 0.0,
+            log(1.0 + speed) if speed and believed else 0.0,
             _merchant_suspicion(merchant, time_s),
         )
         if not late:
-            self._learn(event, time_s, ratio, merchant_number if is_new_merchant else 0.0, measured[-1])
-        return Observation(features, velocity, small_amounts, travel_km, travel_s, speed, late, memory)
+            self.cards[card_id] = after = profiles.card_after(card, standing, amount, time_s, ratio, merchant_number)
+            self._learn_place(event, after, time_s, speed)
+            self._learn_merchant(merchant_name, merchant, amount, time_s, ratio)
+            if merchant_name is not None and count >= profiles.ACQUAINTED:
+                purchases, new = self.novelty
+                self.novelty = purchases + 1.0, new + 1.0 if merchant_number else new
+            if category_name is not None:
+                self._learn_category(category_name, category, log_amount)
+        told_speed = speed if believed else 0.0
+        return Observation(features, velocity, small_amounts, travel_km, travel_s, told_speed, late, memory)
 
-    def _baseline(self, card: "array[float]") -> float:
+    def _count(self, card_id: str, time: int, amount: float) -> tuple[int, int]:
+        """Move the windows past a transaction: the card's in the one, and small ones in the other if it is one."""
+        self.watermark = max(self.watermark, time)
+        velocity = self.velocity.add(card_id, time, self.watermark)
+        if amount > self.small_amount:
+            return velocity, 0
+        return velocity, self.small_amounts.add(card_id, time, self.watermark)
+
+    def _baseline(self, count: float, mean: float) -> float:
         """The card's mean amount, drawn towards the mean of all while the card is new; at least one cent."""
-        count = card[profiles.COUNT]
-        prior = self.overall[profiles.MERCHANT_MEAN]
-        if count == 0.0:
-            return max(prior, SMALLEST_AMOUNT)
-        return max((count * card[profiles.MEAN] + CARD_PRIOR * prior) / (count + CARD_PRIOR), SMALLEST_AMOUNT)
+        prior = self.overall[1]
+        if count:
+            prior = (count * mean + CARD_PRIOR * prior) / (count + CARD_PRIOR)
+        return max(prior, SMALLEST_AMOUNT)
 
-    def _novelty(self, card: "array[float]", ratio: float, time_s: float) -> tuple[float, float, float]:
+    def _novelty(self, standing: profiles.Standing, ratio: float) -> tuple[float, float, float]:
         """That the merchant is new to the card, how rare others just before were, and what is spent at all of them.
 
         Whoever uses a stolen card does not know its owner's merchants, and meets one new merchant after the other.
         Rarity is in bits, so that it says little where customers come and go; where most purchases are at new
         merchants, the first figure is 0.
         """
-        if card[profiles.COUNT] < profiles.ACQUAINTED:
+        count, others, spend = standing[0], standing[-2], standing[-1] + ratio
+        if count < profiles.ACQUAINTED:
             return NO_NOVELTY
         bits = profiles.new_merchant_bits(self.novelty)
-        elapsed = max(0.0, time_s - card[profiles.LAST_TIME])
-        others = card[profiles.NEW_MERCHANTS_1H] * exp(-elapsed / profiles.HOUR_S)
-        spend = card[profiles.NEW_MERCHANT_SPEND_6H] * exp(-elapsed / (6 * profiles.HOUR_S)) + ratio
-        return float(bits >= 1.0), log(1.0 + others * bits), log(max(1.0, spend))
+        return 1.0 if bits >= 1.0 else 0.0, log(1.0 + others * bits), log(spend) if spend > 1.0 else 0.0
 
-    def _merchant_excess(self, merchant: "array[float]", amount: float) -> float:
-        count = merchant[profiles.MERCHANT_COUNT]
-        prior = self.overall[profiles.MERCHANT_MEAN]
-        mean = (count * merchant[profiles.MERCHANT_MEAN] + MERCHANT_PRIOR * prior) / (count + MERCHANT_PRIOR)
+    def _merchant_excess(self, merchant: Merchant, amount: float) -> float:
+        count, merchant_mean, _, _, _ = merchant
+        mean = (count * merchant_mean + MERCHANT_PRIOR * self.overall[1]) / (count + MERCHANT_PRIOR)
         return log(amount / mean) if amount > mean >= SMALLEST_AMOUNT else 0.0
 
-    def _journey(self, event: Event, card: "array[float]", time_s: float) -> tuple[float, float, float, float]:
-        """Kilometres from home; kilometres, seconds and km/h since the last place. Zeros where nothing is known."""
+    def _learn_place(self, event: Event, card: "array[float]", time_s: float, speed: float) -> None:
+        """Write to a profile that no memory holds yet where its card was, if somebody can have got there."""
         if event.latitude is None or event.longitude is None or not event.present:
-            return 0.0, 0.0, 0.0, 0.0
-        if card[profiles.HOME_COUNT] == 0.0:
-            return 0.0, 0.0, 0.0, 0.0
-        here = (event.latitude, event.longitude)
-        travel_km = _km_beyond_accuracy((card[profiles.PLACE_LATITUDE], card[profiles.PLACE_LONGITUDE]), here)
-        travel_s = abs(time_s - card[profiles.PLACE_TIME])
-        home_km = _km_beyond_accuracy((card[profiles.HOME_LATITUDE], card[profiles.HOME_LONGITUDE]), here)
-        return home_km, travel_km, travel_s, travel_km / max(travel_s, SHORTEST_JOURNEY_S) * profiles.HOUR_S
-
-    def _learn(self, event: Event, time_s: float, ratio: float, new_merchant: float, speed: float) -> None:
-        card = self.cards.get(event.card_id)
-        if card is None:
-            card = self.cards[event.card_id] = EMPTY_CARD[:]
-        if event.merchant is not None and card[profiles.COUNT] >= profiles.ACQUAINTED:
-            self.novelty[profiles.NOVELTY_COUNT] += 1.0
-            self.novelty[profiles.NOVELTY_NEW] += new_merchant != 0.0
-        profiles.update_card(card, event.amount, time_s, ratio, new_merchant)
-        if event.latitude is not None and event.longitude is not None and event.present:
-            if card[profiles.HOME_COUNT]:
-                self._judge_hop(speed)
-            # Nobody got there, so it was not the owner: the next journey starts where the owner was seen.
-            if speed <= MAX_SPEED_KMH:
-                profiles.update_place(card, time_s, event.latitude, event.longitude)
-        if event.merchant is not None:
-            merchant = self.merchants.get(event.merchant)
-            if merchant is None:
-                merchant = self.merchants[event.merchant] = EMPTY_MERCHANT[:]
-            profiles.update_merchant(merchant, event.amount, time_s, ratio)
-        if event.category is not None:
-            self._learn_category(event.category, event.amount)
-        profiles.update_merchant(self.overall, event.amount, time_s, ratio)
+            return
+        if card[profiles.HOME_COUNT]:
+            self._judge_hop(speed)
+        # Nobody got there, so it was not the owner: the next journey starts where the owner was seen.
+        if speed <= MAX_SPEED_KMH:
+            profiles.update_place(card, time_s, event.latitude, event.longitude)
 
     def _judge_hop(self, speed: float) -> None:
         """Keep the share of journeys that nobody can make: where it is high, the places are not physical."""
@@ -352,55 +337,72 @@ class FeatureState:
         weight = max(HOP_MEMORY, 1.0 / self.hops)
         self.impossible_share += ((speed > MAX_SPEED_KMH) - self.impossible_share) * weight
 
-    def _learn_category(self, name: str, amount: float) -> None:
-        category = self.categories.get(name)
-        if category is None:
-            if len(self.categories) >= MAX_CATEGORIES:
-                return
-            category = self.categories[name] = EMPTY_CATEGORY[:]
-        profiles.update_category(category, amount)
-        profiles.update_category(self.all_amounts, amount)
+    def _learn_merchant(self, name: str | None, known: Merchant, amount: float, time_s: float, ratio: float) -> None:
+        if name is not None:
+            self.merchants[name] = profiles.merchant_after(known, amount, time_s, ratio)
+        self.overall = profiles.merchant_after(self.overall, amount, time_s, ratio)
+
+    def _learn_category(self, name: str, known: Category, log_amount: float) -> None:
+        if not known[0] and len(self.categories) >= MAX_CATEGORIES:
+            return
+        self.categories[name] = profiles.category_after(known, log_amount)
+        self.all_amounts = profiles.category_after(self.all_amounts, log_amount)
 
 
-def _km_beyond_accuracy(a: tuple[float, float], b: tuple[float, float]) -> float:
-    if abs(a[0] - b[0]) < NEARBY_DEGREES and abs(a[1] - b[1]) < NEARBY_DEGREES:
+def _journey(event: Event, card: "array[float]", time_s: float) -> tuple[float, float, float, float]:
+    """Kilometres from home; kilometres, seconds and km/h since the last place. Zeros where nothing is known."""
+    _, _, _, latitude, longitude, present, _, _ = event
+    if latitude is None or longitude is None or not present:
+        return 0.0, 0.0, 0.0, 0.0
+    seen_at, last_latitude, last_longitude, home_count, home_latitude, home_longitude = profiles.places(card)
+    if not home_count:
+        return 0.0, 0.0, 0.0, 0.0
+    travel_km = _km_beyond_accuracy(last_latitude, last_longitude, latitude, longitude)
+    travel_s = abs(time_s - seen_at)
+    speed = travel_km / max(travel_s, SHORTEST_JOURNEY_S) * profiles.HOUR_S if travel_km else 0.0
+    return _km_beyond_accuracy(home_latitude, home_longitude, latitude, longitude), travel_km, travel_s, speed
+
+
+def _km_beyond_accuracy(latitude_a: float, longitude_a: float, latitude_b: float, longitude_b: float) -> float:
+    if abs(latitude_a - latitude_b) < NEARBY_DEGREES and abs(longitude_a - longitude_b) < NEARBY_DEGREES:
         return 0.0
-    return max(0.0, distance_km(a, b) - PLACE_ACCURACY_KM)
+    return max(0.0, distance_km((latitude_a, longitude_a), (latitude_b, longitude_b)) - PLACE_ACCURACY_KM)
 
 
-def _rate_excess(card: "array[float]", amount: float, time_s: float) -> tuple[float, float]:
+def _rate_excess(
+    card: "array[float]", standing: profiles.Standing, amount: float, time_s: float
+) -> tuple[float, float]:
     """Logarithms of the last hour's count and the last day's spend over what the card's past leads to expect.
 
     A sum that decays with time constant T holds ``rate · T · (1 - exp(-span / T))`` after a span of steady traffic. A
     card known for less than the hour or the day in question is taken to have been known for that long.
     """
-    if card[profiles.COUNT] < 3.0:
+    count, mean, _, _, hour_count, day_spend, month_count, month_spend, _, _, _, _, _ = standing
+    if count < 3.0:
         return 0.0, 0.0
-    elapsed = max(0.0, time_s - card[profiles.LAST_TIME])
-    span = max(0.0, time_s - card[profiles.FIRST_TIME])
-    month = exp(-elapsed / MONTH_S)
-    hours = MONTH_S / profiles.HOUR_S * -expm1(-max(span, profiles.HOUR_S) / MONTH_S)
-    days = MONTH_S / profiles.DAY_S * -expm1(-max(span, profiles.DAY_S) / MONTH_S)
-    hour_count = card[profiles.COUNT_1H] * exp(-elapsed / profiles.HOUR_S) + 1.0
-    usual_hour_count = card[profiles.COUNT_30D] * month / hours + 1.0
-    spend = card[profiles.SPEND_1D] * exp(-elapsed / profiles.DAY_S) + amount
-    usual_spend = card[profiles.SPEND_30D] * month / days + 2.0 * card[profiles.MEAN]
+    span = time_s - card[profiles.FIRST_TIME]
+    of_day = -expm1(-max(span, profiles.DAY_S) / profiles.MONTH_S)
+    of_hour = of_day if span >= profiles.DAY_S else -expm1(-max(span, profiles.HOUR_S) / profiles.MONTH_S)
+    usual_hour_count = month_count / (HOURS_A_MONTH * of_hour) + 1.0
+    usual_spend = month_spend / (DAYS_A_MONTH * of_day) + 2.0 * mean
+    hour_count += 1.0
+    spend = day_spend + amount
     hour_excess = log(hour_count / usual_hour_count) if hour_count > usual_hour_count else 0.0
     day_excess = log(spend / usual_spend) if spend > usual_spend >= SMALLEST_AMOUNT else 0.0
     return hour_excess, day_excess
 
 
-def _hour_rarity(card: "array[float]", time_s: float) -> float:
+def _hour_rarity(card: "array[float]", count: float, time_s: float) -> float:
     """How many bits rarer than an even spread the card's three-hour bin is, add-one smoothed; 0 where it is usual."""
-    seen = card[profiles.HOUR_PROFILE + profiles.hour_bin(time_s)]
-    share = (seen + 1.0) / (card[profiles.COUNT] + profiles.HOUR_BINS)
+    share = (card[profiles.HOUR_PROFILE + profiles.hour_bin(time_s)] + 1.0) / (count + profiles.HOUR_BINS)
     evenness = share * profiles.HOUR_BINS
     return -log(evenness) / LOG_2 if evenness < 1.0 else 0.0
 
 
-def _merchant_suspicion(merchant: "array[float]", time_s: float) -> float:
+def _merchant_suspicion(merchant: Merchant, time_s: float) -> float:
     """Share of a merchant's recent transactions that were far above their cards' baselines, smoothed."""
-    if merchant[profiles.MERCHANT_COUNT] == 0.0:
+    _, _, last_time, recent, suspicious = merchant
+    if not suspicious:
         return 0.0
-    decay = exp(-max(0.0, time_s - merchant[profiles.MERCHANT_TIME]) / profiles.MERCHANT_DECAY_S)
-    return merchant[profiles.MERCHANT_SUSPICIOUS] * decay / (merchant[profiles.MERCHANT_RECENT] * decay + 10.0)
+    decay = exp((last_time - time_s) / profiles.MERCHANT_DECAY_S) if time_s > last_time else 1.0
+    return suspicious * decay / (recent * decay + 10.0)

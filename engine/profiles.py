@@ -5,8 +5,9 @@ burst of fraud cannot teach the engine that fraud is normal.
 """
 
 from array import array
-from math import exp, log, log2, sqrt
-from typing import Final
+from math import exp, log2, sqrt
+from struct import Struct
+from typing import Any, Final, TypeAlias
 from zlib import crc32
 
 WINSOR_MULTIPLE: Final = 2.5
@@ -16,8 +17,11 @@ FAST_LEARNING: Final = 1.0 / SLOWEST_LEARNING
 
 DAY_S: Final = 86_400.0
 HOUR_S: Final = 3_600.0
+SIX_HOURS_S: Final = 6 * HOUR_S
+MONTH_S: Final = 30 * DAY_S
 RATIO_BUCKET_S: Final = 7 * DAY_S
 HOUR_BINS: Final = 8
+HOUR_BIN_S: Final = DAY_S / HOUR_BINS
 ACQUAINTED: Final = 5.0
 """Transactions of a card from which a merchant it has not been to is new to it."""
 RECENT_MERCHANTS: Final = 16
@@ -51,32 +55,29 @@ What has a time in its name decays exponentially with that time constant; the ra
 previous seven days. ``NEW_MERCHANTS_1H`` counts purchases at merchants new to the card, and ``NEW_MERCHANT_SPEND_6H``
 sums their amounts over the card's baseline."""
 
-MERCHANT_COUNT: Final = 0
-MERCHANT_MEAN: Final = 1
-MERCHANT_TIME: Final = 2
-MERCHANT_RECENT: Final = 3
-MERCHANT_SUSPICIOUS: Final = 4
+_RUNNING: Final = Struct(f"{PLACE_TIME}d")
+_PLACES: Final = Struct(f"{HOUR_PROFILE - PLACE_TIME}d")
+_PLACES_AT: Final = PLACE_TIME * 8
+"""Reading or writing fields that lie together in one call costs a third of doing so one by one."""
+
+Merchant: TypeAlias = tuple[float, float, float, float, float]
+"""Count, mean, time of the last transaction, transactions and suspicious ones among them; the last two decay with a
+time constant of three days."""
+Category: TypeAlias = tuple[float, float, float]
+"""Count, and mean and variance of the logarithm of the amount."""
+Novelty: TypeAlias = tuple[float, float]
+"""Purchases of well-known cards, and those of them at a merchant new to the card."""
 MERCHANT_FIELDS: Final = 5
-"""The layout of a merchant's profile; the last two decay with a time constant of three days."""
-
-CATEGORY_COUNT: Final = 0
-CATEGORY_MEAN: Final = 1
-CATEGORY_VARIANCE: Final = 2
 CATEGORY_FIELDS: Final = 3
-"""The layout of a category's profile: mean and variance of the logarithm of the amount."""
-
-NOVELTY_COUNT: Final = 0
-NOVELTY_NEW: Final = 1
 NOVELTY_FIELDS: Final = 2
-"""The layout of what is known of novelty: purchases of well-known cards, and those of them at a merchant new to it."""
 NOVELTY_PRIOR: Final = 100.0
 USUAL_NOVELTY: Final = 0.25
 """Purchases that the share of those at new merchants is mixed with, and their share, until a source is known."""
 
 EMPTY_CARD: Final = array("d", bytes(8 * CARD_FIELDS))
-EMPTY_MERCHANT: Final = array("d", bytes(8 * MERCHANT_FIELDS))
-EMPTY_CATEGORY: Final = array("d", bytes(8 * CATEGORY_FIELDS))
-EMPTY_NOVELTY: Final = array("d", bytes(8 * NOVELTY_FIELDS))
+EMPTY_MERCHANT: Final[Merchant] = (0.0, 0.0, 0.0, 0.0, 0.0)
+EMPTY_CATEGORY: Final[Category] = (0.0, 0.0, 0.0)
+EMPTY_NOVELTY: Final[Novelty] = (0.0, 0.0)
 
 SUSPICIOUS_RATIO: Final = 3.0
 MERCHANT_DECAY_S: Final = 3 * DAY_S
@@ -84,7 +85,7 @@ MERCHANT_DECAY_S: Final = 3 * DAY_S
 
 def hour_bin(time_s: float) -> int:
     """Which of the eight three-hour bins of the UTC day a time is in."""
-    return int(time_s % DAY_S // (DAY_S / HOUR_BINS))
+    return int(time_s % DAY_S // HOUR_BIN_S)
 
 
 def usual_hour_bins(card: "array[float]") -> list[int]:
@@ -111,50 +112,122 @@ def _winsorised(amount: float, mean: float, count: float) -> float:
     return clip if amount > clip > 0.0 and count >= 3.0 else amount
 
 
-def recent_merchants(card: "array[float]") -> "array[float]":
-    """The numbers that stand for the last merchants that were new to a card; 0 where there were fewer."""
-    return card[MERCHANTS:FIRST_TIME]
+Standing: TypeAlias = tuple[float, float, float, float, float, float, float, float, float, float, float, float, float]
+"""A card's fields from ``COUNT`` to ``RATIO_MAX_BEFORE``, ``NEW_MERCHANTS_1H`` and ``NEW_MERCHANT_SPEND_6H``, as they
+stand at a time: sums decayed and seven days begun up to then, nothing added."""
 
 
-def update_card(card: "array[float]", amount: float, time_s: float, ratio: float, new_merchant: float) -> None:
-    """Add one transaction to a card's profile; ``ratio`` is its amount over the baseline as it was before.
-
-    ``new_merchant`` is a non-zero number that stands for the merchant, 0 when it is among the recent ones already or
-    when there is none.
-    """
-    count = card[COUNT]
-    elapsed = time_s - card[LAST_TIME] if count else 0.0
-    if elapsed > 0.0:
-        month = exp(-elapsed / (30 * DAY_S))
-        card[COUNT_1H] *= exp(-elapsed / HOUR_S)
-        card[SPEND_1D] *= exp(-elapsed / DAY_S)
-        card[NEW_MERCHANTS_1H] *= exp(-elapsed / HOUR_S)
-        card[NEW_MERCHANT_SPEND_6H] *= exp(-elapsed / (6 * HOUR_S))
-        card[COUNT_30D] *= month
-        card[SPEND_30D] *= month
+def card_at(card: "array[float]", time_s: float) -> Standing:
+    """How a card stands at a time; at its last transaction's for one that is before it."""
+    (
+        count,
+        mean,
+        variance,
+        last_time,
+        hour_count,
+        day_spend,
+        month_count,
+        month_spend,
+        bucket,
+        ratio_max,
+        ratio_max_before,
+    ) = _RUNNING.unpack_from(card)
+    new_merchants, new_spend = card[NEW_MERCHANTS_1H], card[NEW_MERCHANT_SPEND_6H]
     if not count:
-        card[FIRST_TIME] = time_s
-    if elapsed > 0.0 or not count:
-        card[LAST_TIME] = time_s
-    card[COUNT] = count + 1.0
-    card[COUNT_1H] += 1.0
-    card[SPEND_1D] += amount
-    card[COUNT_30D] += 1.0
-    card[SPEND_30D] += amount
+        last_time = time_s
+    elif time_s > last_time:
+        elapsed = time_s - last_time
+        last_time = time_s
+        hour, month = exp(-elapsed / HOUR_S), exp(-elapsed / MONTH_S)
+        hour_count *= hour
+        day_spend *= exp(-elapsed / DAY_S)
+        month_count *= month
+        month_spend *= month
+        new_merchants *= hour
+        if new_spend:
+            new_spend *= exp(-elapsed / SIX_HOURS_S)
+    age = time_s // RATIO_BUCKET_S - bucket
+    if age > 0.0:
+        ratio_max_before = ratio_max if age == 1.0 else 0.0
+        ratio_max = 0.0
+        bucket += age
+    return (
+        count,
+        mean,
+        variance,
+        last_time,
+        hour_count,
+        day_spend,
+        month_count,
+        month_spend,
+        bucket,
+        ratio_max,
+        ratio_max_before,
+        new_merchants,
+        new_spend,
+    )
 
-    mean = card[MEAN]
+
+def card_after(
+    card: "array[float]", standing: Standing, amount: float, time_s: float, ratio: float, new_merchant: float
+) -> "array[float]":
+    """The profile of a card after one more transaction, as a new array.
+
+    Args:
+        card: the profile before it.
+        standing: ``card_at`` the time of the transaction.
+        amount: currency units.
+        time_s: seconds since the epoch.
+        ratio: the amount over the baseline as it was before.
+        new_merchant: the number that stands for the merchant, 0 when it is among the recent ones already or when there
+            is none.
+    """
+    (
+        count,
+        mean,
+        variance,
+        last_time,
+        hour_count,
+        day_spend,
+        month_count,
+        month_spend,
+        bucket,
+        ratio_max,
+        ratio_max_before,
+        new_merchants,
+        new_spend,
+    ) = standing
+    after = card[:]
     weight = _weight_of_next(count)
     deviation = _winsorised(amount, mean, count) - mean
-    card[MEAN] = mean + weight * deviation
-    card[VARIANCE] = (1.0 - weight) * (card[VARIANCE] + weight * deviation * deviation)
-
-    _remember_ratio(card, time_s, ratio)
-    card[HOUR_PROFILE + hour_bin(time_s)] += 1.0
+    if ratio > ratio_max and time_s // RATIO_BUCKET_S >= bucket:
+        ratio_max = ratio
+    _RUNNING.pack_into(
+        after,
+        0,
+        count + 1.0,
+        mean + weight * deviation,
+        (1.0 - weight) * (variance + weight * deviation * deviation),
+        last_time,
+        hour_count + 1.0,
+        day_spend + amount,
+        month_count + 1.0,
+        month_spend + amount,
+        bucket,
+        ratio_max,
+        ratio_max_before,
+    )
+    after[HOUR_PROFILE + hour_bin(time_s)] += 1.0
+    if not count:
+        after[FIRST_TIME] = time_s
     if new_merchant:
-        remember_merchant(card, new_merchant)
+        remember_merchant(after, new_merchant)
         if count >= ACQUAINTED:
-            card[NEW_MERCHANTS_1H] += 1.0
-            card[NEW_MERCHANT_SPEND_6H] += ratio
+            new_merchants += 1.0
+            new_spend += ratio
+    after[NEW_MERCHANTS_1H] = new_merchants
+    after[NEW_MERCHANT_SPEND_6H] = new_spend
+    return after
 
 
 def merchant_number(merchant: str) -> float:
@@ -169,83 +242,69 @@ def remember_merchant(card: "array[float]", merchant: float) -> None:
     card[MERCHANT_NEXT] = float((slot + 1) % RECENT_MERCHANTS)
 
 
-def new_merchant_bits(novelty: "array[float]") -> float:
+def new_merchant_bits(novelty: Novelty) -> float:
     """How rare a purchase at a merchant new to its card is, as information: ``-log2(share)`` bits."""
-    new = novelty[NOVELTY_NEW] + NOVELTY_PRIOR * USUAL_NOVELTY
-    return -log2(new / (novelty[NOVELTY_COUNT] + NOVELTY_PRIOR))
+    purchases, new = novelty
+    return -log2((new + NOVELTY_PRIOR * USUAL_NOVELTY) / (purchases + NOVELTY_PRIOR))
 
 
-def _remember_ratio(card: "array[float]", time_s: float, ratio: float) -> None:
-    bucket = float(time_s // RATIO_BUCKET_S)
-    current = card[RATIO_BUCKET]
-    if bucket > current:
-        card[RATIO_MAX_BEFORE] = card[RATIO_MAX] if bucket == current + 1.0 else 0.0
-        card[RATIO_MAX] = 0.0
-        card[RATIO_BUCKET] = bucket
-    if bucket >= current and ratio > card[RATIO_MAX]:
-        card[RATIO_MAX] = ratio
-
-
-def highest_recent_ratio(card: "array[float]", time_s: float) -> float:
-    """The card's highest ratio in the running and the previous seven days, before this transaction."""
-    age = time_s // RATIO_BUCKET_S - card[RATIO_BUCKET]
-    if age <= 0.0:
-        return max(card[RATIO_MAX], card[RATIO_MAX_BEFORE])
-    return card[RATIO_MAX] if age == 1.0 else 0.0
+def places(card: "array[float]") -> tuple[Any, ...]:
+    """The fields of a card's profile from ``PLACE_TIME`` to ``HOME_LONGITUDE``, all floats."""
+    return _PLACES.unpack_from(card, _PLACES_AT)
 
 
 def update_place(card: "array[float]", time_s: float, latitude: float, longitude: float) -> None:
     """Move a card to where it was last seen, and let its usual place follow slowly."""
-    if time_s >= card[PLACE_TIME]:
-        card[PLACE_TIME] = time_s
-        card[PLACE_LATITUDE] = latitude
-        card[PLACE_LONGITUDE] = longitude
-    count = card[HOME_COUNT]
+    seen_at, last_latitude, last_longitude, count, home_latitude, home_longitude = places(card)
+    if time_s >= seen_at:
+        seen_at, last_latitude, last_longitude = time_s, latitude, longitude
     weight = _weight_of_next(count)
-    card[HOME_COUNT] = count + 1.0
-    card[HOME_LATITUDE] += weight * (latitude - card[HOME_LATITUDE])
-    card[HOME_LONGITUDE] += weight * (longitude - card[HOME_LONGITUDE])
+    _PLACES.pack_into(
+        card,
+        _PLACES_AT,
+        seen_at,
+        last_latitude,
+        last_longitude,
+        count + 1.0,
+        home_latitude + weight * (latitude - home_latitude),
+        home_longitude + weight * (longitude - home_longitude),
+    )
 
 
-def update_merchant(merchant: "array[float]", amount: float, time_s: float, ratio: float) -> None:
-    """Add one transaction to a merchant's profile; ``ratio`` is as in ``update_card``."""
-    count = merchant[MERCHANT_COUNT]
-    elapsed = time_s - merchant[MERCHANT_TIME] if count else 0.0
-    if elapsed > 0.0:
-        decay = exp(-elapsed / MERCHANT_DECAY_S)
-        merchant[MERCHANT_RECENT] *= decay
-        merchant[MERCHANT_SUSPICIOUS] *= decay
-    if elapsed > 0.0 or not count:
-        merchant[MERCHANT_TIME] = time_s
-    mean = merchant[MERCHANT_MEAN]
-    merchant[MERCHANT_COUNT] = count + 1.0
-    merchant[MERCHANT_MEAN] = mean + _weight_of_next(count) * (_winsorised(amount, mean, count) - mean)
-    merchant[MERCHANT_RECENT] += 1.0
-    merchant[MERCHANT_SUSPICIOUS] += ratio > SUSPICIOUS_RATIO
+def merchant_after(merchant: Merchant, amount: float, time_s: float, ratio: float) -> Merchant:
+    """A merchant's profile after one more transaction; ``ratio`` is as in ``card_after``."""
+    count, mean, last_time, recent, suspicious = merchant
+    if not count:
+        last_time = time_s
+    elif time_s > last_time:
+        decay = exp((last_time - time_s) / MERCHANT_DECAY_S)
+        recent *= decay
+        suspicious *= decay
+        last_time = time_s
+    if ratio > SUSPICIOUS_RATIO:
+        suspicious += 1.0
+    mean += _weight_of_next(count) * (_winsorised(amount, mean, count) - mean)
+    return count + 1.0, mean, last_time, recent + 1.0, suspicious
 
 
-def update_category(category: "array[float]", amount: float) -> None:
-    """Add one amount to a category's logarithmic mean and variance (West, 1979, with a floor on the weight)."""
-    count = category[CATEGORY_COUNT]
-    weight = max(1.0 / (count + 1.0), 0.001)
-    deviation = log(1.0 + amount) - category[CATEGORY_MEAN]
-    category[CATEGORY_COUNT] = count + 1.0
-    category[CATEGORY_MEAN] += weight * deviation
-    category[CATEGORY_VARIANCE] = (1.0 - weight) * (category[CATEGORY_VARIANCE] + weight * deviation * deviation)
+def category_after(category: Category, log_amount: float) -> Category:
+    """A category's profile after one more ``log(1 + amount)`` (West, 1979, with a floor on the weight)."""
+    count, mean, variance = category
+    weight = 1.0 / (count + 1.0) if count < 999.0 else 0.001
+    deviation = log_amount - mean
+    return count + 1.0, mean + weight * deviation, (1.0 - weight) * (variance + weight * deviation * deviation)
 
 
-def category_deviation(category: "array[float]", amount: float) -> float:
-    """Standard deviations of the logarithm of an amount above its category's mean; 0 below it."""
-    if category[CATEGORY_COUNT] < 30.0:
+def category_deviation(category: Category, log_amount: float) -> float:
+    """Standard deviations that ``log(1 + amount)`` is above its category's mean; 0 below it."""
+    count, mean, variance = category
+    if log_amount <= mean or count < 30.0:
         return 0.0
-    deviation = log(1.0 + amount) - category[CATEGORY_MEAN]
-    if deviation <= 0.0:
-        return 0.0
-    return deviation / max(sqrt(category[CATEGORY_VARIANCE]), 0.2)
+    return (log_amount - mean) / max(sqrt(variance), 0.2)
 
 
-def category_dearness(category: "array[float]", all_amounts: "array[float]") -> float:
+def category_dearness(category: Category, all_amounts: Category) -> float:
     """How many times the usual amount a category's is, by geometric means; 1 while too few amounts are known."""
-    if category[CATEGORY_COUNT] < 30.0:
+    if category[0] < 30.0:
         return 1.0
-    return exp(category[CATEGORY_MEAN] - all_amounts[CATEGORY_MEAN])
+    return exp(category[1] - all_amounts[1])

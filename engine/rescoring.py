@@ -11,6 +11,7 @@ from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -169,11 +170,8 @@ def _situation(alert: Alert, stored: Rescoring) -> Situation:
         raise ValueError(f"there are more than {MOST_IN_WINDOW:,} transactions in a window")
     if not all(map(math.isfinite, numbers)):
         raise ValueError("a number in it is not finite")
-    profiles: list[array[float]] = []
-    for size in _PROFILES:
-        profiles.append(array("d", numbers[:size]))
-        del numbers[:size]
-    card, merchant, category, overall, all_amounts, novelty = profiles
+    rest = iter(numbers)
+    card, merchant, category, overall, all_amounts, novelty = (tuple(islice(rest, size)) for size in _PROFILES)
     located = math.isfinite(latitude) and math.isfinite(longitude)
     event = Event(
         alert.card_id,
@@ -185,7 +183,9 @@ def _situation(alert: Alert, stored: Rescoring) -> Situation:
         alert.merchant_id,
         alert.merchant_category,
     )
-    memory = Memory(card, merchant, category, overall, all_amounts, novelty, small_amounts, places_unreliable)
+    memory = Memory(
+        array("d", card), merchant, category, overall, all_amounts, novelty, small_amounts, places_unreliable
+    )
     return Situation(event, alert.location, alert.velocity, late, memory, stored.prior)
 
 
@@ -193,14 +193,14 @@ def _state(detectors: Detectors, situation: Situation) -> FeatureState:
     """A memory that is what the engine's was before the event, as far as the event can tell."""
     event, memory = situation.event, situation.memory
     state = detectors.new_state()
-    state.cards[event.card_id] = memory.card[:]
+    state.cards[event.card_id] = memory.card
     if event.merchant is not None:
-        state.merchants[event.merchant] = memory.merchant[:]
+        state.merchants[event.merchant] = memory.merchant
     if event.category is not None:
-        state.categories[event.category] = memory.category[:]
-    state.overall = memory.overall[:]
-    state.all_amounts = memory.all_amounts[:]
-    state.novelty = memory.novelty[:]
+        state.categories[event.category] = memory.category
+    state.overall = memory.overall
+    state.all_amounts = memory.all_amounts
+    state.novelty = memory.novelty
     if memory.places_unreliable:
         state.hops, state.impossible_share = HOPS_TO_JUDGE, 1.0
     state.watermark = event.time + ALLOWED_LATENESS_US + 1 if situation.late else event.time
