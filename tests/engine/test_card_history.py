@@ -36,8 +36,8 @@ def test_rank_and_ratios_equal_a_recount_of_all_amounts(amounts: list[float]) ->
         seen = observe(state, day / 2, amount)
         before = sorted(amounts[:day][-AMOUNTS_KEPT:])
         ratio = amount / before[len(before) // 2] if day >= 5 else 1.0
-        # What is unusual is kept up to a number, and its ratio to a thousandth.
-        kept = [(earlier / 2, ratio) for earlier, ratio in enumerate(ratios) if ratio >= 2.0][-UNUSUAL_KEPT:]
+        # What is unusual is kept up to a number, and its ratio to a thousandth and up to 2¹⁶.
+        kept = [(n / 2, min(ratio, 65_536.0)) for n, ratio in enumerate(ratios) if ratio >= 2.0][-UNUSUAL_KEPT:]
         unusual = [(time, ratio) for time, ratio in kept if day / 2 - time <= 14]
         assert seen["unusual_14d"] == len(unusual)
         assert seen["far_14d"] == sum(ratio >= 3.0 for _, ratio in unusual)
