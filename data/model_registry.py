@@ -77,6 +77,12 @@ def last_training(reader: sqlite3.Connection) -> datetime | None:
     return None if at is None else from_microseconds(at)
 
 
+def model(reader: sqlite3.Connection, version: str) -> RegisteredModel | None:
+    """The model of a version, None where none is registered."""
+    row = reader.execute(f"{_MODEL} WHERE version = ?", (version,)).fetchone()
+    return None if row is None else _model(row)
+
+
 def holders(reader: sqlite3.Connection) -> RoleHolders:
     """The models that hold the roles by the latest decisions, whether or not the engine has followed."""
     return RoleHolders(_holder(reader, ModelRole.CHAMPION), _holder(reader, ModelRole.CHALLENGER))
@@ -224,10 +230,10 @@ def _refuse_if_changed(connection: sqlite3.Connection, as_of: int | None) -> Non
 
 
 def _named(connection: sqlite3.Connection, version: str) -> RegisteredModel:
-    row = connection.execute(f"{_MODEL} WHERE version = ?", (version,)).fetchone()
-    if row is None:
+    found = model(connection, version)
+    if found is None:
         raise ModelChoiceError(f"there is no model {version[:60]!r}: `sentinel-tui model list` shows those there are")
-    return _model(row)
+    return found
 
 
 def _holder(

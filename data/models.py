@@ -323,13 +323,24 @@ class Neighbour(_Record):
     posterior: float
 
 
+class RankerRescoring(_Record):
+    """What it takes for a ranker to score an alert's transaction again, beside what is kept for the anomaly model.
+
+    ``model`` is the version of the ranker. ``memory`` is what was known from labels and of the card's history before
+    the transaction, packed in base64; only the engine reads it.
+    """
+
+    model: str
+    memory: str
+
+
 class Rescoring(_Record):
     """What it takes to score an alert's transaction again.
 
     ``model`` is the version of the model. ``memory`` is what the engine remembered before the transaction, packed in
     base64; only the engine reads it. ``calibration`` is the raw anomaly at each knot of the site's own calibration,
     None where the score is by the model's. ``prior`` is what known fraud let expect. ``ranked`` says that a ranker
-    decided, of whose own memory nothing is kept here.
+    decided; ``ranker`` is what that takes, None in alerts of versions that did not keep it.
     """
 
     model: str
@@ -337,6 +348,7 @@ class Rescoring(_Record):
     calibration: tuple[float, ...] | None
     prior: float
     ranked: bool
+    ranker: RankerRescoring | None = None
 
 
 class CardBaseline(_Record):

@@ -4,7 +4,7 @@ from array import array
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from math import ceil, log, nan
-from typing import Final
+from typing import Final, NamedTuple
 
 from engine import history_memory
 from engine.features import MICROSECONDS, SMALLEST_AMOUNT, Event, amount_ratio
@@ -52,6 +52,19 @@ are logarithms of an amount over the median of those 50 before it; unusual is a 
 Days are NaN without one in memory. The merchant's mean is the logarithm of its winsorised mean amount."""
 
 
+class CardHistory(NamedTuple):
+    """What was remembered of one card and one merchant before an event; empty where nothing was.
+
+    ``cents`` and ``unusual`` are the bytes of what a ``CardMemory`` holds, ``next`` is the oldest of the cents;
+    ``merchant`` is the number of its transactions and their mean amount.
+    """
+
+    cents: bytes
+    next: int
+    unusual: bytes
+    merchant: tuple[float, float]
+
+
 class HistoryState:
     """The last amounts of each card and the mean amount of each merchant, bounded for each."""
 
@@ -88,10 +101,29 @@ class HistoryState:
         _remember(card, cents, ratio, int(now))
         return row
 
+    def remembered(self, event: Event) -> CardHistory:
+        """A copy of all that bears on the history features of an event."""
+        merchant = _UNKNOWN_MERCHANT
+        if event.merchant is not None:
+            merchant = self._memory.merchants.get(event.merchant, _UNKNOWN_MERCHANT)
+        card = self._memory.cards.get(event.card_id)
+        if card is None:
+            return CardHistory(b"", 0, b"", merchant)
+        return CardHistory(card.cents.tobytes(), card.next, card.unusual, merchant)
+
+    def restore(self, event: Event, history: CardHistory) -> None:
+        """Remember of the card and the merchant of an event what ``remembered`` told."""
+        card = self._memory.cards[event.card_id] = CardMemory()
+        card.cents = array("I", history.cents)
+        card.next = history.next
+        card.unusual = history.unusual
+        if event.merchant is not None:
+            self._memory.merchants[event.merchant] = history.merchant
+
     def _merchant_mean(self, event: Event) -> float:
         if event.merchant is None:
             return nan
-        count, mean = self._memory.merchants.get(event.merchant, (0.0, 0.0))
+        count, mean = self._memory.merchants.get(event.merchant, _UNKNOWN_MERCHANT)
         clipped = min(event.amount, WINSOR_MULTIPLE * mean) if count >= 3.0 and mean > 0.0 else event.amount
         weight = max(1.0 / (count + 1.0), SLOWEST_LEARNING)
         self._memory.merchants[event.merchant] = (count + 1.0, mean + weight * (clipped - mean))
@@ -108,6 +140,9 @@ class HistoryState:
             CheckpointError: it is damaged or of another version; this state is unchanged.
         """
         self._memory = history_memory.load(data)
+
+
+_UNKNOWN_MERCHANT: Final = (0.0, 0.0)
 
 
 def _step(value: float, steps: int) -> float:

@@ -4,12 +4,14 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 from data.models import Alert
 from engine import profiles
 from engine.features import MICROSECONDS
 from engine.gazetteer import is_anonymised
+from engine.label_features import NO_KNOWN_FRAUD
 from engine.profiles import DAY_S, HOUR_BINS, RATIO_BUCKET_S
 from engine.rescoring import Detectors, Rescorer, Situation
 from engine.scoring import Verdict
@@ -97,13 +99,17 @@ def _amount(rescorer: Rescorer, small_amount: int) -> Clearing | None:
         start = f"from {low / 100:,.2f} to" if low else "below"
         end = high if low else high + 1
         return Clearing(Change.AMOUNT, f"{start} {end / 100:,.2f}", verdict.score, high)
-    if own > small_amount:
+    return None if own > small_amount else _more(rescorer, own, small_amount + 1)
+
+
+def _more(rescorer: Rescorer, own: int, enough: int) -> Clearing | None:
+    """That a small amount clears where it is more, up to ``enough`` for it to be no small one."""
+    judged = partial(_judged, rescorer, _with_amount)
+    if judged(enough).level is not None:
         return None
-    (above,) = rescorer.judge([_with_amount(rescorer.situation, small_amount + 1)])
-    if above.level is not None:
-        return None
-    text = f"at {(small_amount + 1) / 100:,.2f}, which is no small amount"
-    return Clearing(Change.AMOUNT, text, above.score, small_amount + 1)
+    bound = _edge(judged, enough, own)
+    why = ", which is no small amount" if bound == enough else ""
+    return Clearing(Change.AMOUNT, f"at {bound / 100:,.2f}{why}", judged(bound).score, bound)
 
 
 def _small_amounts(rescorer: Rescorer, small_amount: int) -> Clearing | None:
@@ -134,11 +140,7 @@ def _stretch(
     """
     if not tried:
         return None
-
-    def judged(value: int) -> Verdict:
-        (verdict,) = rescorer.judge([changed(rescorer.situation, value)])
-        return verdict
-
+    judged = partial(_judged, rescorer, changed)
     verdicts = rescorer.judge([changed(rescorer.situation, value) for value in tried])
     clear = [verdict.level is None for verdict in verdicts]
     if not any(clear):
@@ -150,6 +152,11 @@ def _stretch(
         first -= 1
     low = _edge(judged, tried[first], tried[first - 1]) if first > 0 else tried[0]
     return low, high, judged(high)
+
+
+def _judged(rescorer: Rescorer, changed: Callable[[Situation, int], Situation], value: int) -> Verdict:
+    (verdict,) = rescorer.judge([changed(rescorer.situation, value)])
+    return verdict
 
 
 def _edge(judged: Callable[[int], Verdict], clears: int, alerts: int) -> int:
@@ -232,6 +239,11 @@ def _known_merchant(situation: Situation) -> Iterable[tuple[str, Situation]]:
 
 
 def _no_known_fraud(situation: Situation) -> Iterable[tuple[str, Situation]]:
-    """The same, with nothing known against the merchant."""
-    if situation.prior:
-        yield "without the known fraud at the merchant", replace(situation, prior=0.0)
+    """The same, with nothing known against the merchant and the card."""
+    text, ranked = "with no fraud known of merchant and card", situation.ranked
+    if ranked is None:
+        if situation.prior:
+            yield text, replace(situation, prior=0.0)
+    elif any(each > 0.0 for each in ranked.memory.labels):
+        unknown = replace(ranked, memory=ranked.memory._replace(labels=NO_KNOWN_FRAUD))
+        yield text, replace(situation, prior=0.0, ranked=unknown)

@@ -100,6 +100,8 @@ class _Volume:
 
 _NO_FRAUD: Final = (0.0,) * 11 + (nan,) * 4
 _UNKNOWN_CARD: Final = (0.0, 0.0, nan, nan)
+NO_KNOWN_FRAUD: Final = (*_NO_FRAUD, *_UNKNOWN_CARD)
+"""The label features where no fraud is known of merchant and card."""
 _NO_TIMES: Final = array("q")
 
 

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.card_history import CardHistory
 from engine.entity_graph import EntityGraph, Neighbourhood
 from engine.features import AMOUNT_OVER_MEAN, FEATURE_NAMES, Event
 from engine.label_features import KnownFraud, LabelState
@@ -29,10 +30,12 @@ class Learnt(NamedTuple):
 
     ``prior`` is the fraud that known fraud at its merchant and on its card lets expect, from 0 to 1. ``row`` is the
     ranker's, None where no ranker serves or the transaction came too late to be placed in the card's history.
+    ``history`` is what the card's was, None where there is no row or no champion, whose alerts alone need it.
     """
 
     prior: float
     row: tuple[float, ...] | None
+    history: CardHistory | None = None
 
 
 NOTHING_LEARNT: Final = Learnt(0.0, None)
@@ -91,11 +94,13 @@ class Learning:
         """What labels say of an event, from what was known before it; then learn from it, unless it came late."""
         self.labels.advance(event.time)
         prior = fraud_prior(self.labels, event.card_id, event.merchant, event.time) if self.labels.has_labels else 0.0
-        row = None
+        row = history = None
         if not late:
-            row = None if self.history is None else self.history.observe(event, features)
+            if self.history is not None:
+                history = None if self.rankers.champion is None else self.history.remembered(event)
+                row = self.history.observe(event, features)
             self.labels.observe(event)
-        return NOTHING_LEARNT if row is None and not prior else Learnt(prior, row)
+        return NOTHING_LEARNT if row is None and not prior else Learnt(prior, row, history)
 
     def catch_up(self, event: Event, amount_ratio: float) -> None:
         """Let the history of cards learn from an event that everything else has seen already.

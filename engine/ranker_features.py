@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from engine.card_history import HISTORY_FEATURE_NAMES, HistoryState
+from engine.card_history import HISTORY_FEATURE_NAMES, CardHistory, HistoryState
 from engine.features import FEATURE_NAMES, Event
 from engine.label_features import LABEL_FEATURE_NAMES, LabelState
 
@@ -30,6 +30,10 @@ class RankerFeatures:
         self._labels.advance(event.time)
         history = self._history.observe(event, features)
         return (*features, *history, *self._labels.features(event.card_id, event.merchant, event.time))
+
+    def remembered(self, event: Event) -> CardHistory:
+        """A copy of what the history knows of the event's card and merchant; to be taken before ``observe``."""
+        return self._history.remembered(event)
 
     def dump(self) -> bytes:
         """The cards' history, without the labels; ``load`` gives it back bit for bit."""

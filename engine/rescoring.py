@@ -16,13 +16,16 @@ from typing import Final
 
 import numpy as np
 
-from data.errors import RescoringError
-from data.models import Alert, Rescoring
+from data.errors import ModelError, RescoringError
+from data.models import Alert, RankerRescoring, Rescoring
 from data.timestamps import to_microseconds
 from engine.calibration import QuantileCalibration
+from engine.card_history import HistoryState
 from engine.features import CARD_NOT_PRESENT, HOPS_TO_JUDGE, Event, FeatureState, Memory, Observation
 from engine.model import AnomalyModel
 from engine.profiles import CARD_FIELDS, CATEGORY_FIELDS, MERCHANT_FIELDS, NOVELTY_FIELDS
+from engine.ranker import Ranker
+from engine.ranker_memory import RankerMemory, read_ranker_memory
 from engine.rules import Evidence, RuleSet
 from engine.scoring import Thresholds, Verdict, judge
 from engine.windows import ALLOWED_LATENESS_US
@@ -38,12 +41,28 @@ transaction was late."""
 
 @dataclass(frozen=True, slots=True)
 class Detectors:
-    """What judges transactions now; ``new_state`` makes an empty memory with its windows."""
+    """What judges transactions now; ``new_state`` makes an empty memory with its windows.
+
+    ``load_ranker`` reads the ranker of a version; it raises ``ModelError`` where there is none, or it cannot serve.
+    """
 
     model: AnomalyModel
     rules: RuleSet
     thresholds: Thresholds
     new_state: Callable[[], FeatureState]
+    load_ranker: Callable[[str], Ranker]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """What the ranker that decided knew, at ``time`` in microseconds.
+
+    Nothing of it depends on the hour, so that it is looked at from then, whatever the event's time becomes.
+    """
+
+    ranker: Ranker
+    memory: RankerMemory
+    time: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +70,7 @@ class Situation:
     """A transaction and what was remembered before it.
 
     ``velocity`` counts the window, the transaction included. ``prior`` is the probability of fraud that known fraud
-    let expect.
+    let expect. ``ranked`` is None where the anomaly model decided.
     """
 
     event: Event
@@ -60,6 +79,7 @@ class Situation:
     late: bool
     memory: Memory
     prior: float
+    ranked: Ranked | None
 
 
 def rescoring_of(
@@ -69,9 +89,12 @@ def rescoring_of(
     fitted: QuantileCalibration | None,
     *,
     prior: float,
-    ranked: bool,
+    ranker: RankerRescoring | None,
 ) -> Rescoring:
-    """What to store with an alert. ``fitted`` is the site's own calibration, if it gave the score."""
+    """What to store with an alert. ``fitted`` is the site's own calibration, if it gave the score.
+
+    ``ranker`` is what the ranker takes, where one decided.
+    """
     memory = observation.memory
     packed = _LAYOUT.pack(
         *memory.card,
@@ -91,7 +114,8 @@ def rescoring_of(
         memory=b64encode(packed).decode(),
         calibration=None if fitted is None else tuple(fitted.raw.tolist()),
         prior=prior,
-        ranked=ranked,
+        ranked=ranker is not None,
+        ranker=ranker,
     )
 
 
@@ -111,18 +135,19 @@ class Rescorer:
                 "This alert was stored by an earlier version, which did not keep what it takes to score it again: "
                 "look at an alert that was raised since"
             )
-        if stored.ranked:
+        if stored.ranked and stored.ranker is None:
             raise RescoringError(
-                "This alert was scored by a ranker that learnt from labels, and what that remembers of a card is not "
-                "kept with an alert: look at one that the anomaly model raised"
+                "This alert was decided by a ranker, and stored by an earlier version, which did not keep what that "
+                "knew of the card: look at an alert that was raised since"
             )
         if stored.model != detectors.model.card.version:
             raise RescoringError(
                 f"This alert was scored by the model {stored.model:.40}, and the model now is "
                 f"{detectors.model.card.version}: set MODEL_PATH to the file of the former, and start again"
             )
+        ranker = None if stored.ranker is None else _ranker(stored.ranker.model, detectors)
         try:
-            self.situation = _situation(alert, stored)
+            self.situation = _situation(alert, stored, ranker)
             self._calibration = (
                 detectors.model.calibration
                 if stored.calibration is None
@@ -150,12 +175,44 @@ class Rescorer:
                 self._detectors.rules,
                 self._detectors.thresholds,
                 situation.prior,
+                _probability(situation, observation),
             )
             for situation, observation, score in zip(situations, observations, scores, strict=True)
         ]
 
 
-def _situation(alert: Alert, stored: Rescoring) -> Situation:
+def _ranker(version: str, detectors: Detectors) -> Ranker:
+    try:
+        ranker = detectors.load_ranker(version)
+    except ModelError as error:
+        raise RescoringError(
+            f"The ranker {version:.40}, which decided on this alert, cannot be read: {error}"
+        ) from error
+    if ranker.card.version != version:
+        raise RescoringError(
+            f"This alert was decided by the ranker {version:.40}, and its file holds {ranker.card.version} now: "
+            "put the former back, or look at another alert"
+        )
+    return ranker
+
+
+def _probability(situation: Situation, observation: Observation) -> float | None:
+    """The ranker's probability of fraud, None where none decided."""
+    if situation.ranked is None:
+        return None
+    row = _ranker_row(situation.ranked, situation.event, observation.features)
+    return float(situation.ranked.ranker.score(np.array([row], dtype=np.float64))[0])
+
+
+def _ranker_row(ranked: Ranked, event: Event, features: Sequence[float]) -> tuple[float, ...]:
+    """The row that the ranker would have been served, in the order of ``RANKER_FEATURE_NAMES``."""
+    event = event._replace(time=ranked.time)
+    history = HistoryState()
+    history.restore(event, ranked.memory.history)
+    return (*features, *history.observe(event, features), *ranked.memory.labels)
+
+
+def _situation(alert: Alert, stored: Rescoring, ranker: Ranker | None) -> Situation:
     """
     Raises:
         ValueError: ``stored`` does not hold what ``rescoring_of`` packs.
@@ -186,7 +243,10 @@ def _situation(alert: Alert, stored: Rescoring) -> Situation:
     memory = Memory(
         array("d", card), merchant, category, overall, all_amounts, novelty, small_amounts, places_unreliable
     )
-    return Situation(event, alert.location, alert.velocity, late, memory, stored.prior)
+    ranked = None
+    if ranker is not None and stored.ranker is not None:
+        ranked = Ranked(ranker, read_ranker_memory(stored.ranker), event.time)
+    return Situation(event, alert.location, alert.velocity, late, memory, stored.prior, ranked)
 
 
 def _state(detectors: Detectors, situation: Situation) -> FeatureState:

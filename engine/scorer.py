@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from data.batches import NewAlert, ScoredTransaction
 from data.drift import DriftCount
-from data.models import RankedEvidence, Rescoring, RiskLevel, RuleAction, TransactionStatus
+from data.models import RankedEvidence, RankerRescoring, Rescoring, RiskLevel, RuleAction, TransactionStatus
 from data.queries.recovery import StoredEvent
 from engine import profiles
 from engine.calibration import QuantileCalibration
@@ -22,6 +22,7 @@ from engine.evidence import Explanation, evidence_json, explanations, ranked_evi
 from engine.features import FEATURES, Event, EventReader, FeatureState, Observation, amount_ratio
 from engine.learning import Learning, Learnt
 from engine.model import AnomalyModel
+from engine.ranker_memory import kept_for_ranker
 from engine.rescoring import rescoring_of
 from engine.rules import Evidence, RuleHit, RuleSet
 from engine.scoring import HONEST_TRAFFIC, OWN_TRAFFIC, Thresholds, decide, fuse, judge, reasons_of
@@ -243,8 +244,14 @@ class Scorer:
             self._model.card.version,
             fitted,
             prior=alerted.learnt.prior,
-            ranked=alerted.ranked is not None,
+            ranker=self._kept_for_ranker(alerted),
         )
+
+    def _kept_for_ranker(self, alerted: "_Alerted") -> RankerRescoring | None:
+        champion, learnt = self.learning.rankers.champion, alerted.learnt
+        if champion is None or alerted.ranked is None or learnt.row is None or learnt.history is None:
+            return None
+        return kept_for_ranker(champion.card.version, learnt.row, learnt.history)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from data import model_registry
 from data.engine_writes import EngineWriter
 from data.errors import ModelError, ModelOutdatedError, SentinelError
 from data.models import Rule, RuleType
@@ -209,7 +210,7 @@ def new_scorer(settings: Settings, rules: tuple[Rule, ...], reader: EventReader,
 
 
 def load_detectors(store: Store, settings: Settings) -> Detectors:
-    """What judges the transactions of a store now: its rules, the settings, and the model, which is never trained here.
+    """What judges the transactions of a store now: its rules, the settings, and its models, never trained here.
 
     Raises:
         ModelError: there is no model, or it cannot serve.
@@ -223,7 +224,27 @@ def load_detectors(store: Store, settings: Settings) -> Detectors:
         raise ModelError(
             f"There is no model file {str(path)!r}: set MODEL_PATH to the one that scored here, and start again"
         )
-    return Detectors(model, RuleSet(rules), thresholds_of(settings), partial(new_state, settings, rules))
+    return Detectors(
+        model, RuleSet(rules), thresholds_of(settings), partial(new_state, settings, rules), partial(load_ranker, store)
+    )
+
+
+def load_ranker(store: Store, version: str) -> Ranker:
+    """A ranker that learnt from a store's labels, by its version, whether or not it holds a role.
+
+    Raises:
+        ModelError: there is none of this version, or its file is missing or cannot serve.
+        StoreError: the store cannot be read.
+    """
+    with closing(store.reader()) as reader:
+        registered = model_registry.model(reader, version)
+    if registered is None:
+        raise ModelError("It is not among the models of this database, which `sentinel-tui model list` shows")
+    path = models_folder(store.path) / registered.file
+    try:
+        return Ranker.load(path)
+    except FileNotFoundError as error:
+        raise ModelError(f"There is no file {str(path)!r}: put it back, or look at another alert") from error
 
 
 def thresholds_of(settings: Settings) -> Thresholds:

@@ -1,11 +1,12 @@
 """A store of real alerts: generated traffic, scored and committed as the engine does."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 
 from data.batches import BatchResult
 from data.engine_writes import EngineWriter
+from data.errors import ModelError
 from data.models import Alert
 from data.queries import alerts, recovery
 from data.store import Store
@@ -14,6 +15,7 @@ from engine.decode import Decoded, JsonDecoder
 from engine.features import EventReader, FeatureState
 from engine.gazetteer import Gazetteer
 from engine.model import AnomalyModel
+from engine.ranker import Ranker
 from engine.rescoring import Detectors
 from engine.rules import RuleSet
 from engine.scorer import Scorer
@@ -26,10 +28,20 @@ def new_state() -> FeatureState:
     return FeatureState(60, 2.0, 600)
 
 
-def detectors_of(store: Store, model: AnomalyModel, thresholds: Thresholds | None = None) -> Detectors:
+def no_ranker(version: str) -> Ranker:
+    raise ModelError(f"there is no ranker {version}")
+
+
+def detectors_of(
+    store: Store,
+    model: AnomalyModel,
+    thresholds: Thresholds | None = None,
+    load_ranker: Callable[[str], Ranker] = no_ranker,
+) -> Detectors:
     """The model, the rules of the store, and the thresholds of the default settings."""
     with closing(store.reader()) as reader:
-        return Detectors(model, RuleSet(recovery.rules(reader)), thresholds or Thresholds(), new_state)
+        rules = RuleSet(recovery.rules(reader))
+    return Detectors(model, rules, thresholds or Thresholds(), new_state, load_ranker)
 
 
 def decoded(records: Iterable[bytes]) -> list[Decoded]:

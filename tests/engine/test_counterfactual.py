@@ -69,6 +69,12 @@ def test_every_alert_scores_again_exactly_what_is_stored(alerts: list[Alert], de
 
 
 def test_an_alert_clears_at_the_bound_and_not_one_beyond(alerts: list[Alert], detectors: Detectors) -> None:
+    kinds = kinds_that_hold_at_their_bounds(alerts, detectors)
+    assert min(kinds[change] for change in (Change.AMOUNT, Change.VELOCITY)) > 10
+
+
+def kinds_that_hold_at_their_bounds(alerts: list[Alert], detectors: Detectors) -> Counter[Change]:
+    """How many changes of each kind clear an alert, where each bound clears and one beyond it does not."""
     kinds: Counter[Change] = Counter()
     for alert in alerts:
         rescorer = Rescorer(alert, detectors)
@@ -81,7 +87,7 @@ def test_an_alert_clears_at_the_bound_and_not_one_beyond(alerts: list[Alert], de
             here, there = (at(rescorer.situation, clearing, value) for value in (clearing.bound, beyond))
             assert level_at(rescorer, here) is None, (alert.id, clearing)
             assert level_at(rescorer, there) is not None, (alert.id, clearing)
-    assert min(kinds[change] for change in (Change.AMOUNT, Change.VELOCITY)) > 10
+    return kinds
 
 
 def at(situation: Situation, clearing: Clearing, value: int) -> Situation:
@@ -271,7 +277,7 @@ def test_what_only_known_fraud_raises_clears_without_it(raised: Any) -> None:
     alerts, detectors = raised(purchase(2_002, NOON, 20.0, merchant_id="m-1"), prepare=prepare)
     assert alerts[-1].transaction_id == "t-2002"
     assert alerts[-1].model_score < 0.5
-    assert found(alerts[-1], detectors)[Change.KNOWN_FRAUD].text == "without the known fraud at the merchant"
+    assert found(alerts[-1], detectors)[Change.KNOWN_FRAUD].text == "with no fraud known of merchant and card"
 
 
 def refused(alert: Alert, detectors: Detectors, problem: str) -> None:
@@ -287,7 +293,7 @@ def test_an_alert_that_cannot_be_scored_as_it_was_is_refused_in_words(
     refused(alert.model_copy(update={"rescoring": None}), detectors, "earlier version")
     changes: list[tuple[dict[str, Any], str]] = [
         ({"model": "iforest-0000"}, "model iforest-0000, and the model now is iforest-"),
-        ({"ranked": True}, "scored by a ranker"),
+        ({"ranked": True}, "decided by a ranker, and stored by an earlier version"),
         ({"prior": 0.5}, "rules and settings of now"),
         ({"memory": "AAAA"}, "cannot be read"),
         ({"memory": "é"}, "cannot be read"),
