@@ -20,7 +20,7 @@ UNKNOWN_RATIO: Final = 1.0
 CAUGHT_UP_DAYS: Final = 45
 """A month in which a card may have been taken, and two weeks until that is known."""
 MOST_CAUGHT_UP: Final = 1_000_000
-"""Transactions, the latest ones, so that the first label stops the engine for some seconds and no longer."""
+"""Transactions, the latest ones: at 13 us each, the first fraud stops the engine for a quarter of a minute at most."""
 
 
 class LabelIntake:
