@@ -144,7 +144,7 @@ def _summary(rings: Rings) -> str:
     cards = figures.integer(rings.fraud_cards)
     return (
         f"As of {figures.full_moment(rings.as_of)}, the latest checkpoint: {cards} cards with known fraud, "
-        f"{figures.integer(len(rings.rings))} merchants with more of them than expected"
+        f"{figures.integer(len(rings.rings))} merchants suspected"
     )
 
 
