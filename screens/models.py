@@ -161,7 +161,7 @@ def _since(change: RoleChange) -> str:
 
 
 def _label_line(totals: LabelTotals) -> Content:
-    by_source = "  ".join(f"{figures.integer(count)} by {words(source)}" for source, count in totals.by_source)
+    by_source = "  ".join(f"{figures.integer(count)} {words(source)}" for source, count in totals.by_source)
     return line(
         Cell(" Labels ", Tone.MUTED),
         Cell(f"{figures.integer(totals.fraud)} fraud  {figures.integer(totals.honest)} honest", Tone.STRONG),
