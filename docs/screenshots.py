@@ -11,7 +11,15 @@ from screens.workbench import Standing
 from sentinel_tui.app import SentinelApp
 
 SIZE = (120, 36)
-SCREENS = (("dashboard", "1"), ("alerts", "2"), ("cases", "3"), ("analytics", "4"), ("customers", "5"), ("model", "6"), ("review", "r"))
+SCREENS = (
+    ("dashboard", "1"),
+    ("alerts", "2"),
+    ("cases", "3"),
+    ("analytics", "4"),
+    ("customers", "5"),
+    ("model", "6"),
+    ("review", "r"),
+)
 
 
 def last_commit(database: Path) -> datetime:

@@ -165,18 +165,11 @@ CONFIRM = (
     Action("confirm.no", "n,escape", "answer(False)", "No", "Leave it as it is"),
 )
 
-CONFIRM = (
-    Action("confirm.yes", "y,enter", "answer(True)", "Yes", "Do it"),
-    Action("confirm.no", "n,escape", "answer(False)", "No", "Leave it as it is"),
-)
-
 MODEL = (Action("model.models", "m", "models", "Models", "The models that learn from labels: train, compare, promote"),)
 
-_CHAMPION = Binding.Group("Champion", compact=True)
-
 _ROLES = (
-    Action("models.promote", "P", "promote", "Promote", "Let the challenger decide", group=_CHAMPION),
-    Action("models.rollback", "R", "roll_back", "Roll back", "Let decide who did before", group=_CHAMPION),
+    Action("models.promote", "P", "promote", "Promote", "Let the challenger decide"),
+    Action("models.rollback", "R", "roll_back", "Roll back", "Let that model decide again which did before"),
 )
 
 MODELS = (
