@@ -17,17 +17,17 @@ def _percent(value: float) -> float:
 
 
 _HISTORY: Final = (
-    Feature("amount_step", "amount, in steps", "", expm1),
-    Feature("amount_rank", "of the card's last 50 amounts lower", "%", _percent),
+    Feature("amount_step", "amount, to the nearest 4 %", "", expm1),
+    Feature("amount_rank", "the card's last 50 amounts below it", "%", _percent),
     Feature("amount_over_median", "amount over the card's median", "×", exp),
     Feature("amount_over_highest", "amount over the card's highest", "×", exp),
-    Feature("ratio_max_7d", "highest ratio of the last week", "×", exp),
-    Feature("ratio_max_14d", "highest ratio of the last two weeks", "×", exp),
-    Feature("unusual_7d", "unusual amounts of the last week", "", _same),
-    Feature("unusual_14d", "unusual amounts of the last two weeks", "", _same),
-    Feature("far_14d", "amounts over 3 × the median, two weeks", "", _same),
-    Feature("days_since_unusual", "since an unusual amount", "d", _same),
-    Feature("days_since_far", "since an amount over 3 × the median", "d", _same),
+    Feature("ratio_max_7d", "highest ratio to the median, 7 d", "×", exp),
+    Feature("ratio_max_14d", "highest ratio to the median, 14 d", "×", exp),
+    Feature("unusual_7d", "amounts over 2 × the median, 7 d", "", _same),
+    Feature("unusual_14d", "amounts over 2 × the median, 14 d", "", _same),
+    Feature("far_14d", "amounts over 3 × the median, 14 d", "", _same),
+    Feature("days_since_unusual", "since one over 2 × the median", "d", _same),
+    Feature("days_since_far", "since one over 3 × the median", "d", _same),
     Feature("merchant_mean", "the merchant's mean amount", "", exp),
 )
 _LABELS: Final = (
@@ -36,16 +36,16 @@ _LABELS: Final = (
         for days in (1, 7, 14, 28, 60)
     ),
     *(
-        Feature(f"merchant_fraud_share_of_last_{count}", f"known fraud of the merchant's last {count}", "%", _percent)
+        Feature(f"merchant_fraud_share_of_last_{count}", f"known fraud in the merchant's last {count}", "%", _percent)
         for count in (1, 3, 5)
     ),
-    Feature("merchant_unexplained_share_28d", "fraud of usual amount there, 28 d", "%", _percent),
+    Feature("merchant_unexplained_share_28d", "fraud of usual amount at the merchant, 28 d", "%", _percent),
     Feature("merchant_frauds_28d", "known frauds at the merchant, 28 d", "", _same),
     Feature("merchant_early_frauds", "frauds at the merchant found early", "", _same),
     Feature("merchant_days_since_fraud", "since fraud at the merchant", "d", _same),
-    Feature("merchant_days_since_first_fraud", "since the first fraud there", "d", _same),
-    Feature("merchant_days_since_unexplained", "since fraud of usual amount there", "d", _same),
-    Feature("merchant_days_since_first_unexplained", "since the first such fraud there", "d", _same),
+    Feature("merchant_days_since_first_fraud", "since the first fraud at the merchant", "d", _same),
+    Feature("merchant_days_since_unexplained", "since fraud of usual amount at the merchant", "d", _same),
+    Feature("merchant_days_since_first_unexplained", "since the first fraud of usual amount there", "d", _same),
     Feature("card_frauds_14d", "known frauds of the card, 14 d", "", _same),
     Feature("card_frauds_60d", "known frauds of the card, 60 d", "", _same),
     Feature("card_days_since_fraud", "since fraud on the card", "d", _same),

@@ -14,7 +14,7 @@ from data.models import Alert, Case, Disposition, Reason
 from data.queries import alerts, cases, customers
 from screens import actions, figures
 from screens.base import DataScreen
-from screens.contribution_lines import CONTRIBUTION_COLUMNS, NOTHING_UNUSUAL, alert_lines
+from screens.contribution_lines import CONTRIBUTION_COLUMNS, NOTHING_UNUSUAL, alert_columns, alert_heading, alert_lines
 from screens.decisions import AlertDecision, alert_as_decided, alert_name
 from screens.neighbour_lines import neighbour_lines
 from screens.record_columns import TRANSACTION_COLUMNS, verdict
@@ -74,7 +74,7 @@ class AlertDetailScreen(DataScreen[int]):
                     yield Static("Why", classes="section")
                     yield self._reasons
                 with Vertical(classes="why"):
-                    yield Static("What the model found", classes="section")
+                    yield Block(id="alert-found", classes="section")
                     yield self._contributions
             yield Panel("Shared with known fraud", id="alert-shared")
             yield self._what_if
@@ -96,6 +96,8 @@ class AlertDetailScreen(DataScreen[int]):
             line(Cell(f"The card's last {len(transactions)} transactions, newest first"))
         )
         self._reasons.show(alert.reasons)
+        self.query_one("#alert-found", Block).show(line(Cell(alert_heading(alert))))
+        self._contributions.use_columns(alert_columns(alert))
         self._contributions.show(alert_lines(alert))
         self._show_title(alert)
         self._show_what(alert)

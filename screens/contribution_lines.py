@@ -12,6 +12,7 @@ from screens.widgets.columns import Cell, Column
 STRONGEST = 5
 PLACES = 3
 BAR_CELLS = 12
+SHORT_BAR_CELLS = 5
 NOTHING_UNUSUAL = "The model found nothing unusual; the rules above raised this alert."
 _FEATURES = {feature.name: feature for feature in RANKER_FEATURES}
 
@@ -45,6 +46,26 @@ CONTRIBUTION_COLUMNS: tuple[Column[ContributionLine], ...] = (
     Column("Adds", 6, lambda each: Cell(each.share, each.tone), right=True),
     Column("", BAR_CELLS, lambda each: Cell(figures.bar(each.part, BAR_CELLS), each.bar_tone), rank=1),
 )
+RANKED_COLUMNS: tuple[Column[ContributionLine], ...] = (
+    Column("Feature", 48, lambda each: Cell(each.title, each.tone), grow=1),
+    Column("Value", 14, lambda each: Cell(each.value, Tone.STRONG), right=True),
+    Column("Adds", 7, lambda each: Cell(each.share, each.tone), right=True),
+    Column("", SHORT_BAR_CELLS, lambda each: Cell(figures.bar(each.part, SHORT_BAR_CELLS), each.bar_tone), rank=1),
+)
+"""The supervised model compares with no usual value, so that all titles fit 80 cells."""
+
+
+def alert_heading(alert: Alert) -> str:
+    """Which model decided on an alert, and in what its contributions are."""
+    if alert.ranked is None:
+        return "What the model found"
+    probability = figures.score(alert.ranked.probability)
+    return f"What the supervised model found, in log-odds: probability of fraud {probability}"
+
+
+def alert_columns(alert: Alert) -> tuple[Column[ContributionLine], ...]:
+    """The columns for what the model that decided on an alert made of it."""
+    return CONTRIBUTION_COLUMNS if alert.ranked is None else RANKED_COLUMNS
 
 
 def alert_lines(alert: Alert) -> tuple[ContributionLine, ...]:

@@ -145,6 +145,15 @@ class RecordList(ScrollView, Generic[Record], can_focus=True):
             self._refresh_record(old_line)
             self._refresh_record(new_line)
 
+    def use_columns(self, columns: Sequence[Column[Record]]) -> None:
+        """Draw the records in other columns; the same ones cost nothing."""
+        if self._columns == tuple(columns):
+            return
+        self._columns = tuple(columns)
+        self._fitted_width = -1
+        self._strips.clear()
+        self.refresh()
+
     def select(self, key: Hashable) -> None:
         """Put the cursor on a record, if it is loaded, and scroll it into view."""
         if key in self._lines:

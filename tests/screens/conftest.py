@@ -11,7 +11,7 @@ from data.store import Store
 from ..ring_world import breached_graph, save_checkpoint
 from .drift_world import card, count_days, label_alerts
 from .models_world import add_models
-from .worlds import HOSTILE, World, fill, fill_with_hostile_text
+from .worlds import HOSTILE, World, fill, fill_with_hostile_text, fill_with_ranked_alerts
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +62,15 @@ def hostile_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     names = [text for text in HOSTILE if len(text) < 1_000]
     cards = [f"{names[number % len(names)]}{number}" for number in range(400)]
     save_checkpoint(world.store, breached_graph((HOSTILE[1], HOSTILE[4]), cards))
+    world.close()
+    return world.store
+
+
+@pytest.fixture(scope="session")
+def ranked_store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Alerts that a ranker decided, to be read only."""
+    world = World(tmp_path_factory.mktemp("ranked") / "sentinel.db")
+    fill_with_ranked_alerts(world)
     world.close()
     return world.store
 

@@ -1,13 +1,30 @@
 """What an alert's contributions look like: the lines add up as they are shown, and nothing is hidden."""
 
+from contextlib import closing
 from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from data.models import Contribution
-from screens.contribution_lines import STRONGEST, Total, contribution_lines
+from data.queries import alerts
+from data.store import Store
+from engine.ranker_titles import RANKER_FEATURES
+from screens import figures
+from screens.contribution_lines import (
+    RANKED_COLUMNS,
+    STRONGEST,
+    Total,
+    alert_columns,
+    alert_heading,
+    alert_lines,
+    contribution_lines,
+)
 from screens.tones import Tone
+from screens.widgets.columns import fit
+
+from .pilots import press, screen_text
+from .worlds import app_on
 
 
 def contribution(feature: str, share: float) -> Contribution:
@@ -49,3 +66,39 @@ def test_contributions_of_earlier_versions_stand_alone() -> None:
 def test_contributions_that_are_all_nothing_have_no_bars() -> None:
     lines = contribution_lines([contribution("amount", 0.0)] * 7, Total(0.5, 0.5, "the sum"))
     assert {line.part for line in lines} == {0.0}
+
+
+def test_what_a_ranker_found_says_its_probability_and_adds_up_to_its_log_odds(ranked_store: Store) -> None:
+    with closing(ranked_store.reader()) as reader:
+        alert = alerts.alert(reader, 2)
+    assert alert is not None
+    assert alert_heading(alert) == "What the supervised model found, in log-odds: probability of fraud 0.95"
+    assert alert_columns(alert) == RANKED_COLUMNS
+    first, *_, absent, last, others, base, total = alert_lines(alert)
+    assert (first.title, first.value, first.share) == ("known fraud at the merchant, 28 d", "34.38 %", "+4.222")
+    assert (absent.value, last.title) == (figures.ABSENT, "fraud of usual amount at the merchant, 28 d")
+    assert (others.title, base.share, total.title) == (
+        f"all {len(RANKER_FEATURES) - STRONGEST} others",
+        "-5.143",
+        "log-odds, the sum",
+    )
+    assert Decimal(total.share) == sum(Decimal(line.share) for line in alert_lines(alert)[:-1])
+
+
+async def test_turning_from_a_ranked_alert_to_another_turns_heading_and_columns(ranked_store: Store) -> None:
+    app = app_on(ranked_store)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await press(pilot, "2", "enter")
+        assert "What the supervised model found" in screen_text(app)
+        assert "Usual  " not in screen_text(app)
+        await press(pilot, "j", "j")
+        assert "What the model found" in screen_text(app)
+        assert "Usual  " in screen_text(app)
+
+
+def test_the_titles_of_a_rankers_features_are_told_apart_and_fit_80_cells() -> None:
+    titles = [feature.title for feature in RANKER_FEATURES]
+    assert len(set(titles)) == len(titles)
+    fitted, _ = fit(RANKED_COLUMNS, 79)
+    assert [each.column.title for each in fitted] == ["Feature", "Value", "Adds", ""]
+    assert max(map(len, titles)) <= fitted[0].width

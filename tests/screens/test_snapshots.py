@@ -40,6 +40,9 @@ WALK = (
 )
 """The screens in the order in which they are visited, each with the keys that lead on to it."""
 
+RANKED_WALK = (("alert detail", ("2", "enter", "pagedown")), ("following alert", ("j", "pagedown")))
+"""Where a ranker decided, other screens look as everywhere."""
+
 
 @pytest.fixture(scope="module")
 def gallery() -> Gallery:
@@ -71,11 +74,11 @@ async def walk(request: pytest.FixtureRequest, scenario: str) -> dict[str, str]:
         engine = {"state": EngineState.WARMING_UP, "fraction_done": 0.25, "watermark": None, "rate": 0.0}
         engine |= dict.fromkeys(("records", "transactions", "alerts", "dead_letters", "duplicates"), 0)
         engine |= dict.fromkeys(("latency_p50", "latency_p95", "latency_p99"))
-    store: Store = request.getfixturevalue(f"{kind if kind in {'hostile', 'empty'} else 'filled'}_store")
+    store: Store = request.getfixturevalue(f"{kind if kind in {'hostile', 'empty', 'ranked'} else 'filled'}_store")
     app = app_on(store, running(**engine), LIGHT.name if kind == "light" else None, analyst="ana")
     pictures = {}
     async with app.run_test(size=SIZES[size]) as pilot:
-        for screen, keys in WALK:
+        for screen, keys in RANKED_WALK if kind == "ranked" else WALK:
             await pilot.press(*keys)
             pictures[screen] = await settled(app, pilot)
     return pictures
@@ -109,6 +112,13 @@ def test_alerts(look: Look, scenario: str) -> None:
 def test_alert_detail(look: Look, scenario: str) -> None:
     """What happened beside the card's baseline, every reason with value and threshold, features with bars."""
     assert look("alert detail", scenario)
+
+
+@pytest.mark.parametrize("scenario", ["ranked-80x24", "ranked-120x40"])
+@pytest.mark.parametrize("screen", [screen for screen, _ in RANKED_WALK])
+def test_alert_detail_of_a_ranked_alert(look: Look, screen: str, scenario: str) -> None:
+    """The heading says log-odds and the probability of fraud; no title or value is cut; what is missing is a dash."""
+    assert look(screen, scenario)
 
 
 @pytest.mark.parametrize("scenario", FILLED + EMPTY)

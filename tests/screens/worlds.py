@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from math import exp
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from data.models import DeadLetterReason, RiskLevel
 from data.store import Store
 from data.timestamps import to_microseconds
 from engine.messages import EngineSnapshot, EngineState, SnapshotQueue
+from engine.ranker_features import RANKER_FEATURE_NAMES
 from screens.workbench import Standing
 from sentinel_tui.app import SentinelApp
 
@@ -44,6 +46,7 @@ _RULE_NAMES = {
     "anonymised_location": "Anonymised location",
     "card_testing": "Card testing",
     "impossible_travel": "Impossible travel",
+    "ranked": "Supervised model",
 }
 
 
@@ -120,6 +123,25 @@ def evidence(texts: str | None = None) -> str:
     ).decode()
 
 
+def ranked_evidence(shares: Sequence[tuple[str, float | None, float]]) -> str:
+    """The evidence of an alert that a ranker decided: those features first, and all others without a part in it."""
+    named = {feature for feature, *_ in shares}
+    others = [(feature, None, 0.0) for feature in RANKER_FEATURE_NAMES if feature not in named]
+    base = -5.1428
+    log_odds = base + sum(share for *_, share in shares)
+    ranked = {
+        "model": "boosting-3f9a12c07b5e",
+        "probability": 1.0 / (1.0 + exp(-log_odds)),
+        "base": base,
+        "log_odds": log_odds,
+        "contributions": [
+            {"feature": feature, "value": value, "usual": None, "share": share}
+            for feature, value, share in (*shares, *others)
+        ],
+    }
+    return orjson.dumps(orjson.loads(evidence()) | {"ranked": ranked, "shared": []}).decode()
+
+
 def shared(texts: str | None = None) -> list[dict[str, Any]]:
     """A merchant and a place that the card shares with cards that had fraud later."""
     return [
@@ -164,7 +186,9 @@ def baseline(texts: str | None = None) -> dict[str, Any]:
     }
 
 
-def alert_on(index: int, row: ScoredTransaction, codes: Sequence[str], texts: str | None = None) -> NewAlert:
+def alert_on(
+    index: int, row: ScoredTransaction, codes: Sequence[str], texts: str | None = None, found: str | None = None
+) -> NewAlert:
     level = LEVELS[row.level_rank]
     assert level is not None
     return NewAlert(
@@ -173,7 +197,7 @@ def alert_on(index: int, row: ScoredTransaction, codes: Sequence[str], texts: st
         level=level,
         reason_codes=tuple(codes),
         reasons_json=reasons(codes, texts),
-        evidence_json=evidence(texts),
+        evidence_json=found or evidence(texts),
     )
 
 
@@ -192,13 +216,17 @@ class World:
         now: datetime = NOW,
         codes: Sequence[str] = ("model_score",),
         texts: str | None = None,
+        found: str | None = None,
         dead_letters: Sequence[DeadLetter] = (),
         rule_hits: dict[str, int] | None = None,
         latency_us: int = 1_800,
         source: str = SOURCE,
         review_sample: Sequence[int] = (),
     ) -> None:
-        """Commit rows as one batch; each row with a level raises an alert with the given reason codes."""
+        """Commit rows as one batch; each row with a level raises an alert with the given reason codes.
+
+        ``found`` is the evidence of these alerts, where it is not the usual one.
+        """
         with closing(self.store.reader()) as reader:
             query = "SELECT max(next_offset) FROM source_positions WHERE source = ?"
             stored = reader.execute(query, (source,)).fetchone()[0] or 0
@@ -209,7 +237,7 @@ class World:
             next_offset=stored + len(rows) + len(dead_letters),
             watermark=max((row.event_time for row in rows), default=None),
             transactions=rows,
-            alerts=[alert_on(n, row, codes, texts) for n, row in enumerate(rows) if row.level_rank],
+            alerts=[alert_on(n, row, codes, texts, found) for n, row in enumerate(rows) if row.level_rank],
             dead_letters=dead_letters,
             duplicates=0,
             rule_hits=rule_hits or {},
@@ -302,6 +330,37 @@ def _work_on_cases(world: World) -> None:
     for n, alert_id in enumerate(alerts[:-60]):
         status = ("resolved", "false_positive", "reviewing", "escalated")[n % 4]
         world.execute("UPDATE alerts SET status = ? WHERE id = ?", (status, alert_id))
+
+
+RANKED_SHARES: tuple[tuple[tuple[str, float | None, float], ...], ...] = (
+    (
+        ("merchant_fraud_share_28d", 34.375, 4.2216),
+        ("amount_over_median", 21.4, 2.9071),
+        ("new_merchant_spend", 23.1, 0.8812),
+        ("card_days_since_first_fraud", None, -0.4105),
+        ("merchant_unexplained_share_28d", 31.25, 0.3008),
+        ("far_14d", 3.0, 0.1904),
+    ),
+    (
+        ("novelty_run", 12.25, 14.5071),
+        ("travel_speed", 12_345.67, -2.5071),
+        ("merchant_days_since_first_unexplained", 23.75, 1.9071),
+        ("merchant_fraud_share_of_last_5", 20.0, 0.4071),
+        ("amount_rank", 98.0, 0.4002),
+    ),
+)
+"""The strongest features of two alerts: one by known fraud, and one with the widest titles and figures."""
+
+
+def fill_with_ranked_alerts(world: World) -> None:
+    """Two alerts that a ranker decided, and before them one that the anomaly model did."""
+    for number, shares in enumerate((None, *RANKED_SHARES)):
+        at = NOW - timedelta(minutes=9 - number)
+        row = transaction(number, at, RiskLevel.CRITICAL, card_id="card_000007", amount_minor=84_210)
+        if shares is None:
+            world.add((row,))
+        else:
+            world.add((row,), codes=("ranked", "high_amount"), found=ranked_evidence(shares))
 
 
 HOSTILE = (
