@@ -38,7 +38,7 @@ RING_COLUMNS: tuple[Column[Ring], ...] = (
     Column("Fraud", 6, lambda ring: Cell(figures.integer(ring.fraud_cards), Tone.STRONG), right=True),
     Column("Expected", 8, lambda ring: Cell(f"{ring.expected:,.1f}", Tone.MUTED), right=True),
     Column("No fraud yet", 12, lambda ring: Cell(figures.integer(ring.exposed_cards), Tone.STRONG), right=True, rank=1),
-    Column("Exposed from UTC", 16, lambda ring: Cell(figures.moment(ring.first_visit)), rank=2),
+    Column("From UTC", 14, lambda ring: Cell(figures.moment(ring.first_visit)), rank=2),
     Column("Until UTC", 14, lambda ring: Cell(figures.moment(ring.last_visit)), rank=3),
     Column("Lift", 6, lambda ring: Cell(f"{ring.lift:,.1f}", Tone.MUTED), right=True, rank=4),
     Column("Used here", 9, lambda ring: Cell(figures.integer(ring.defrauded_here), Tone.MUTED), right=True, rank=5),

@@ -29,10 +29,12 @@ from data.timestamps import to_microseconds
 from engine import checkpoint
 from engine.columns import ColumnMap
 from engine.decode import Decoded, JsonDecoder
-from engine.features import Event, EventReader, FeatureState
+from engine.entity_graph import EntityGraph
+from engine.features import FEATURE_NAMES, Event, EventReader, FeatureState
 from engine.forest import FlattenedForest
 from engine.gazetteer import Gazetteer
 from engine.generator import GeneratorConfig, GeneratorSource
+from engine.learning import Learning
 from engine.messages import SnapshotQueue
 from engine.model import AnomalyModel
 from engine.pipeline import Pipeline, RunTotals
@@ -50,7 +52,11 @@ ROUNDS = 3
 LATENCY_RATE = 500.0
 FOREST_BATCH = 1_024
 FEW_CARDS = 10_000
+REMEMBERED_CARDS = 1_000
+FULL_HISTORY = 60
+"""Transactions of a card after which it takes no more memory."""
 MICRO = 1e6
+_NEUTRAL = (0.0,) * len(FEATURE_NAMES)
 
 
 class _Figures(BaseModel):
@@ -80,6 +86,7 @@ class LatencyFigures(_Figures):
 class BenchFigures(_Figures):
     """The floor decodes, and commits the same rows to the same schema, without scoring.
 
+    ``bytes_per_card`` is of cards with a full history; with labels, it also has what the ranker and the rings remember.
     ``cost_of_many_cards`` is the features' cost per transaction with many cards in memory over that with 10,000.
     """
 
@@ -92,6 +99,7 @@ class BenchFigures(_Figures):
     forest: ForestFigures
     latency_ms: LatencyFigures
     bytes_per_card: float
+    bytes_per_card_with_labels: float
     cost_of_many_cards: float
     peak_rss_mb: float
 
@@ -121,7 +129,9 @@ def run_bench(size: BenchSize, progress: Callable[[str], None]) -> BenchFigures:
     progress(f"latency at {LATENCY_RATE:.0f} records a second")
     latency = subject.latency(size.latency_seconds)
     progress(f"{size.cards:,} cards in memory")
-    bytes_per_card, cost_of_many_cards = card_figures(size.cards)
+    cost_of_many_cards = cost_of_cards(size.cards)
+    progress("the memory of a card")
+    bytes_per_card, with_labels = card_bytes()
     return BenchFigures(
         pipeline_per_s=statistics.median(pipeline for pipeline, _ in rates),
         floor_per_s=statistics.median(floor for _, floor in rates),
@@ -132,6 +142,7 @@ def run_bench(size: BenchSize, progress: Callable[[str], None]) -> BenchFigures:
         forest=forest,
         latency_ms=latency,
         bytes_per_card=bytes_per_card,
+        bytes_per_card_with_labels=with_labels,
         cost_of_many_cards=cost_of_many_cards,
         peak_rss_mb=_peak_rss_mb(),
     )
@@ -156,19 +167,39 @@ def forest_figures(rows: NDArray[np.float64]) -> ForestFigures:
     )
 
 
-def card_figures(cards: int) -> tuple[float, float]:
-    """Bytes of state for each card, and the cost of a transaction at ``cards`` over that at 10,000, in turn."""
-    tracemalloc.start()
-    before, _ = tracemalloc.get_traced_memory()
-    few = _state_of(FEW_CARDS)
-    after, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    many = _state_of(cards)
+def cost_of_cards(cards: int) -> float:
+    """The cost of a transaction with ``cards`` in memory over that with 10,000, in turn."""
+    few, many = _state_of(FEW_CARDS), _state_of(cards)
     ratios = []
     for round_ in range(ROUNDS):
         cost_of_many = _cost_of_events(many, cards, round_)
         ratios.append(cost_of_many / _cost_of_events(few, FEW_CARDS, round_))
-    return (after - before) / FEW_CARDS, statistics.median(ratios)
+    return statistics.median(ratios)
+
+
+def card_bytes() -> tuple[float, float]:
+    """Bytes of state for each card with a full history, without labels and with them; merchants are part of it."""
+    state, learning = _new_state(), Learning()
+    learning.begin_history(None)
+    learning.graph = EntityGraph()
+    tracemalloc.start()
+    for event in _full_history():
+        state.observe(event)
+    without, _ = tracemalloc.get_traced_memory()
+    # One text for each card, as in an engine, where the same event goes to every memory.
+    texts = {card: card for card in state.cards}
+    extra, _ = tracemalloc.get_traced_memory()
+    for event in _full_history():
+        known = event._replace(card_id=texts[event.card_id])
+        learning.observe(known, _NEUTRAL, late=False)
+        learning.connect([known], [False])
+    further = tracemalloc.get_traced_memory()[0] - extra
+    tracemalloc.stop()
+    return without / REMEMBERED_CARDS, (without + further) / REMEMBERED_CARDS
+
+
+def _full_history() -> Iterator[Event]:
+    return (event for day in range(FULL_HISTORY) for event in _events(REMEMBERED_CARDS, range(REMEMBERED_CARDS), day))
 
 
 class _MemorySource:

@@ -17,6 +17,7 @@ def test_bench_prints_every_figure_and_a_card_takes_less_than_a_kilobyte() -> No
         "forest",
         "latency_ms",
         "bytes_per_card",
+        "bytes_per_card_with_labels",
         "cost_of_many_cards",
         "peak_rss_mb",
     }
