@@ -7,20 +7,26 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pytest
 from textual.pilot import Pilot
 
 from data.errors import ModelError
+from data.model_registry import ModelRegistry
 from data.store import Store
 from engine.counterfactual import Change, Clearing
+from engine.features import FEATURE_NAMES
 from engine.gazetteer import Gazetteer
+from engine.learning import Rankers
 from engine.messages import SnapshotQueue
 from engine.model import AnomalyModel
+from engine.ranker import train_ranker
+from engine.ranker_features import RANKER_FEATURE_NAMES
 from engine.rescoring import Detectors
 from screens.widgets.what_if import WhatIf, answer_lines
 from sentinel_tui.app import SentinelApp
-from sentinel_tui.runtime import load_detectors
+from sentinel_tui.runtime import load_detectors, models_folder
 from sentinel_tui.settings import Settings
 
 from ..engine.alerted import alerts_of, decoded, detectors_of, new_scorer, score_into
@@ -65,6 +71,37 @@ async def test_the_bounds_are_shown_when_they_are_asked_for(
         await press(pilot, "w")
         await until(pilot, lambda: "Each alone; all else stays as it was." in screen_text(app))
         assert "clears below" in screen_text(app)
+
+
+@pytest.fixture
+def ranked_store(model: AnomalyModel, gazetteer: Gazetteer, tmp_path: Path) -> Store:
+    """The same payments, decided by a ranker to which a payment over 403 is fraud, and its file in place."""
+    store = Store.open(tmp_path / "ranked.db")
+    rows = np.random.default_rng(0).uniform(0.0, 12.0, (400, len(RANKER_FEATURE_NAMES)))
+    fraud = rows[:, FEATURE_NAMES.index("amount")] > 6.0
+    ranker = train_ranker(rows, fraud, seed=1, trained_at=NOON, data_from=NOON, data_to=NOON, trees=40)
+    ranker.save(models_folder(store.path) / "ranker.npz")
+    ModelRegistry(store, "ana").register(ranker.card.version, "ranker.npz", "{}", "{}", (0, b""), NOON)
+    scorer = new_scorer(store, model, gazetteer)
+    scorer.learning.begin_history(None)
+    scorer.learning.rankers = Rankers(champion=ranker)
+    usual = [purchase(number, NOON - timedelta(hours=80 - number), 18.0 + number % 5) for number in range(80)]
+    score_into(store, scorer, decoded([*usual, purchase(100, NOON, 900.0)]))
+    assert [alert.ranked is not None for alert in alerts_of(store)] == [True]
+    return store
+
+
+async def test_what_clears_an_alert_that_a_ranker_decided_is_found_by_its_file(
+    ranked_store: Store, model_file: Path
+) -> None:
+    loaded = partial(load_detectors, ranked_store, Settings(MODEL_PATH=model_file))
+    async with on_an_alert(ranked_store, loaded) as (app, pilot):
+        await press(pilot, "w")
+        await until(pilot, lambda: "Amount  clears below 3" in screen_text(app))
+    (models_folder(ranked_store.path) / "ranker.npz").unlink()
+    async with on_an_alert(ranked_store, loaded) as (app, pilot):
+        await press(pilot, "w")
+        await until(pilot, lambda: "which decided on this alert, cannot be read: There is no file" in screen_text(app))
 
 
 async def test_another_alert_hides_the_answer(store: Store, model: AnomalyModel) -> None:
