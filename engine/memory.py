@@ -21,7 +21,8 @@ def dump(state: FeatureState, learning: Learning) -> bytes:
     history = b"" if learning.history is None else learning.history.dump()
     graph = b"" if learning.graph is None else graph_checkpoint.dump(learning.graph)
     parts = (checkpoint.dump(state), learning.labels.dump(), history, graph)
-    return seal(FORMAT + _LENGTHS.pack(*map(len, parts)), b"".join(parts))
+    # Each part is compressed already.
+    return seal(FORMAT + _LENGTHS.pack(*map(len, parts)), b"".join(parts), level=0)
 
 
 def load(data: bytes, state: FeatureState, learning: Learning) -> None:

@@ -13,9 +13,9 @@ class CheckpointError(ValueError):
     """The bytes are no checkpoint of this version and these windows; the caller rebuilds from stored history."""
 
 
-def seal(header: bytes, body: bytes) -> bytes:
-    """Pack both parts; the same parts give the same bytes."""
-    payload = zlib.compress(_HEADER_LENGTH.pack(len(header)) + header + body, level=1)
+def seal(header: bytes, body: bytes, level: int = 1) -> bytes:
+    """Pack both parts; the same parts give the same bytes. ``level`` 0 compresses nothing, for what is compressed."""
+    payload = zlib.compress(_HEADER_LENGTH.pack(len(header)) + header + body, level=level)
     return _digest(payload) + payload
 
 
