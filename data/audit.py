@@ -64,7 +64,10 @@ def latest_entries(reader: sqlite3.Connection, limit: int) -> tuple[AuditEntry, 
 
 
 def first_broken(reader: sqlite3.Connection) -> int | None:
-    """The number of the first entry that is edited, missing or out of its order; None where the chain holds."""
+    """The number of the first entry that is edited, missing or out of its order; None where the chain holds.
+
+    Entries that are cut off at the end show only beside a head that was noted elsewhere.
+    """
     previous = FIRST_HASH
     for expected, row in enumerate(reader.execute(f"{_SELECT} ORDER BY id"), start=1):
         sealed = _seal(row[0], row[1], Act(*row[2:7]), previous)

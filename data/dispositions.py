@@ -115,13 +115,13 @@ class DispositionWriter:
             StoreError: the database refused; nothing was written.
         """
         with self._transaction() as connection:
-            before = self._label(connection, transaction_seq, fraud, LabelSource.REVIEW, now)
+            before, after = self._label(connection, transaction_seq, fraud, LabelSource.REVIEW, now)
             if before not in (shown, fraud):
                 raise ChangedMeanwhileError(
                     f"somebody else has judged transaction {transaction_seq} to be {_word(before)}"
                 )
             act = audit.Act(
-                self._analyst, "transaction.review", f"transaction {transaction_seq}", _word(before), _word(fraud)
+                self._analyst, "transaction.review", f"transaction {transaction_seq}", _word(before), _word(after)
             )
             audit.record(connection, act, now)
 
@@ -158,8 +158,8 @@ class DispositionWriter:
         fraud: bool | None,
         source: LabelSource,
         now: datetime,
-    ) -> bool | None:
-        """Append a label where it changes what is known; what was known before."""
+    ) -> tuple[bool | None, bool | None]:
+        """Append a label where it changes what is known; what was known before, and what is now."""
         row = connection.execute(
             "SELECT fraud, source FROM current_labels WHERE transaction_seq = ?", (transaction_seq,)
         ).fetchone()
@@ -170,10 +170,10 @@ class DispositionWriter:
                     f"a chargeback says that transaction {transaction_seq} was {_word(before)}: "
                     "correct it with `sentinel-tui label --correct` if that is wrong"
                 )
-            return before
+            return before, before
         if fraud is not before:
             write_label(connection, transaction_seq, fraud, source, self._analyst, now)
-        return before
+        return before, fraud
 
 
 def _word(fraud: bool | None) -> str | None:

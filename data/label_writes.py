@@ -89,7 +89,8 @@ class LabelWriter:
     ) -> Iterator[LabelCounts]:
         """Write labels, some thousand at a time, and tell what became of each lot.
 
-        A label that says what is known already changes nothing. One that says the opposite is refused, unless
+        A label that says what is known already changes nothing, but that a chargeback is kept beside a disposition, and
+        holds when that is taken back. One that says the opposite is refused, unless
         ``correct`` asks for it to be replaced; the one before stays on record.
 
         Raises:
@@ -121,17 +122,21 @@ def write_label(
     now: datetime,
     known_at: int | None = None,
 ) -> None:
-    """Append one label inside the caller's transaction; ``fraud`` None takes the one before back."""
+    """Append one label inside the caller's transaction; ``fraud`` None takes the one before back.
+
+    Nothing is known before it happened, even where the source's clock is ahead of this one.
+    """
     at = to_microseconds(now)
     connection.execute(
-        "INSERT INTO labels (transaction_seq, fraud, known_at, source, actor, added_at) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT INTO labels (transaction_seq, fraud, known_at, source, actor, added_at) "
+        "SELECT seq, ?, max(?, event_time), ?, ?, ? FROM transactions WHERE seq = ?",
         (
-            transaction_seq,
             None if fraud is None else int(fraud),
             at if known_at is None else known_at,
             source.value,
             actor,
             at,
+            transaction_seq,
         ),
     )
 
@@ -160,6 +165,10 @@ def _write_lot(
             counts.refused.append(refused)
         elif row.fraud is given.fraud:
             counts.known_before += 1
+            if source is LabelSource.CHARGEBACK and row.source != LabelSource.CHARGEBACK:
+                # The bank now vouches for it, whatever becomes of the disposition.
+                write_label(connection, row.seq, given.fraud, source, actor, now, known_at)
+                stored[given.transaction_id] = row._replace(source=source.value)
         else:
             write_label(connection, row.seq, given.fraud, source, actor, now, known_at)
             stored[given.transaction_id] = row._replace(fraud=given.fraud, source=source.value)

@@ -12,8 +12,8 @@ from data.models import ModelRole
 from data.store import Store
 from data.timestamps import from_microseconds, to_microseconds
 
-UNSUPERVISED = "unsupervised"
-"""What the log calls the anomaly model when it decides alone."""
+UNSUPERVISED = "anomaly model"
+"""What the anomaly model is called where it decides alone."""
 
 
 class ModelChoiceError(StoreError):

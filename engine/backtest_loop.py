@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +16,8 @@ from engine.features import Event
 from engine.label_features import LABEL_FEATURE_NAMES, KnownFraud, LabelState
 from engine.prior import fraud_prior
 from engine.ranker import Ranker, train_ranker
+from engine.ranker_training import SEED
 from engine.scoring import Thresholds, decide
-
-RANKER_SEED: Final = 20_180_401
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,7 +123,7 @@ class LabelLoop:
             return train_ranker(
                 self._matrix(known),
                 self._labels[known] == 1,
-                seed=RANKER_SEED,
+                seed=SEED,
                 trained_at=self._now,
                 data_from=from_microseconds(self._train.start),
                 data_to=from_microseconds(self._train.end - 1),

@@ -148,21 +148,23 @@ class LabelState:
             raise ValueError("a fraud is known before it happened")
         heappush(self._known.pending, (fraud.known_at, fraud.time, fraud.card, fraud.merchant or "", fraud.ratio))
 
-    def retract(self, card: str, merchant: str | None, time: int) -> None:
-        """Forget a fraud that was told before and turned out to be none; one that is not in memory changes nothing."""
+    def retract(self, fraud: KnownFraud) -> None:
+        """Forget one fraud that was told before and turned out to be none; what is not in memory changes nothing.
+
+        Of several that cannot be told apart, one is forgotten; ``known_at`` does not matter.
+        """
         known = self._known
-        held_back = [each for each in known.pending if each[1:4] != (time, card, merchant or "")]
-        if len(held_back) < len(known.pending):
-            heapify(held_back)
-            known.pending[:] = held_back
-            return
-        for times_by_name, name in ((known.cards, card), (known.frauds, merchant), (known.unexplained, merchant)):
-            times = times_by_name.get(name or "")
-            if times is None or time not in times:
-                continue
-            times.remove(time)
-            if not times:
-                del times_by_name[name or ""]
+        told = (fraud.time, fraud.card, fraud.merchant or "", fraud.ratio)
+        for index, each in enumerate(known.pending):
+            if each[1:] == told:
+                del known.pending[index]
+                heapify(known.pending)
+                return
+        _forget(known.cards, fraud.card, fraud.time)
+        if fraud.merchant:
+            _forget(known.frauds, fraud.merchant, fraud.time)
+            if fraud.ratio < EXPLAINED_RATIO:
+                _forget(known.unexplained, fraud.merchant, fraud.time)
 
     def advance(self, time: int) -> None:
         """Take in what is known at ``time``, and forget what no window reaches any more."""
@@ -324,6 +326,15 @@ class LabelState:
             CheckpointError: it is damaged, of another version or of another delay; this state is unchanged.
         """
         self._known = label_memory.load(data, self.delay_us, len(self._empty))
+
+
+def _forget(times_by_name: "dict[str, array[int]]", name: str, time: int) -> None:
+    times = times_by_name.get(name)
+    if times is None or time not in times:
+        return
+    times.remove(time)
+    if not times:
+        del times_by_name[name]
 
 
 def _since(times: "array[int]", after: int) -> int:

@@ -55,10 +55,10 @@ class LabelIntake:
 
     def _take(self, label: StoredLabel) -> None:
         """Fraud counts from the moment it was known on; what is taken back, not any more."""
-        if not label.fraud and not label.was_fraud:
+        if bool(label.fraud) is label.was_fraud:
             return
         fraud = KnownFraud(
-            known_at=label.known_at,
+            known_at=max(label.known_at, label.event_time),
             time=label.event_time,
             card=label.card_id,
             merchant=label.merchant_id,

@@ -139,7 +139,7 @@ class Learning:
 
     def retract(self, fraud: KnownFraud, place: int | None = None) -> None:
         """Forget a fraud that was told and turned out to be none."""
-        self.labels.retract(fraud.card, fraud.merchant, fraud.time)
+        self.labels.retract(fraud)
         if self.graph is not None:
             self.graph.retract(fraud.card, fraud.merchant, place, fraud.time)
 

@@ -100,7 +100,12 @@ class _Reading:
             # Of another version's, the cards have no history before their first transaction, as on a new site.
             with suppress(CheckpointError):
                 checkpoint.load(origin, self._state)
+        # Seen at one moment: a chargeback that came in between would settle what it says is fraud.
+        connection.execute("BEGIN")
         labels = label_queries.current_labels(connection)
+        self._settled_until = label_queries.settled_until(connection, self._delay_us)
+        last = recovery.last_seq(connection)
+        connection.execute("COMMIT")
         for label in labels.values():
             if label.fraud:
                 ratio = label.amount_ratio or UNKNOWN_RATIO
@@ -108,8 +113,6 @@ class _Reading:
                     KnownFraud(label.known_at, label.event_time, label.card_id, label.merchant_id, ratio)
                 )
         self._learning.begin_history(None)
-        self._settled_until = label_queries.settled_until(connection, self._delay_us)
-        last = recovery.last_seq(connection)
         for stored in recovery.events_between(connection, 0, last):
             self._learn(stored, labels.get(stored.seq), teaches=stored.seq > last - MOST_LESSONS)
             if stored.seq % _REPORT_EVERY == 0:

@@ -29,15 +29,17 @@ def load(data: bytes, state: FeatureState, learning: Learning) -> None:
     """Fill empty memories from a checkpoint.
 
     Raises:
-        CheckpointError: it is damaged, of another version, or taken with other windows; start again from empty ones.
+        CheckpointError: it is damaged, of another version, or taken with other windows; nothing has changed.
     """
     features, labels, history, graph = _parts(data)
-    connected = _graph(graph)
-    checkpoint.load(features, state)
-    learning.labels.load(labels)
+    restored = Learning(learning.labels.delay_us)
+    restored.labels.load(labels)
     if history:
-        learning.begin_history(history)
-    learning.graph = connected
+        restored.begin_history(history)
+    restored.graph = _graph(graph)
+    # Last, because it is the one that fills what it is given; it refuses before it has changed anything.
+    checkpoint.load(features, state)
+    learning.labels, learning.history, learning.graph = restored.labels, restored.history, restored.graph
 
 
 def load_graph(data: bytes) -> EntityGraph | None:

@@ -109,6 +109,8 @@ class Pipeline:
         self._recent: list[tuple[float, int]] = []
         self._last_snapshot = 0.0
         self._trouble: str | None = None
+        self._ahead = False
+        """Whether the memory holds something that is not stored yet."""
         self._drift = DriftAlarm(writer.connection)
 
     def stop(self) -> None:
@@ -155,6 +157,7 @@ class Pipeline:
         if self._progress.first_arrival is None:
             self._progress.first_arrival = batch.received_at
         accepted, dead_letters, duplicates = self._admit(batch)
+        self._ahead = True
         taken_in = self._follower.follow() if accepted and self._follower is not None else None
         scored = self._scorer.score(accepted)
         self._since_checkpoint += len(accepted)
@@ -177,6 +180,7 @@ class Pipeline:
             review_sample=review_sample(scored.transactions, self._review_share),
         )
         commit = await self._commit(result)
+        self._ahead = False
         if due:
             self._since_checkpoint = 0
         self._drift.follow(result.drift)
@@ -259,7 +263,7 @@ class Pipeline:
 
     def _save_checkpoint(self) -> None:
         """Save the state if every batch it has seen is stored; otherwise recovery replays what is stored."""
-        if self._since_checkpoint and self._trouble is None:
+        if self._since_checkpoint and not self._ahead:
             seq = recovery.last_seq(self._writer.connection)
             self._writer.save_checkpoint(seq, self._dump(), self._clocks.now())
 

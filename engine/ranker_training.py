@@ -20,7 +20,6 @@ DAY_US: Final = 86_400_000_000
 TEST_DAYS: Final = 7
 TEST_SHARE: Final = 0.25
 """Of the span of all lessons, at most so much is kept to judge by."""
-DECISION: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +31,11 @@ class Training:
     untried: str | None
 
 
-def train_on_lessons(lessons: StoredLessons, now: datetime) -> Training:
+def train_on_lessons(lessons: StoredLessons, now: datetime, low_score: float) -> Training:
     """Train on everything that is known, after a trial on what came last.
+
+    In the trial the ranker stands alone with the safety net, without rules and velocity; it alerts from ``low_score``
+    on.
 
     Raises:
         ModelError: too few frauds or honest transactions are known to learn from.
@@ -48,7 +50,7 @@ def train_on_lessons(lessons: StoredLessons, now: datetime) -> Training:
     except ValueError as error:
         raise ModelError(f"{error}: settle more alerts, or import chargebacks with `sentinel-tui label FILE`") from None
     try:
-        return Training(ranker, rows.trial(now), None)
+        return Training(ranker, rows.trial(now, low_score), None)
     except ValueError as error:
         return Training(ranker, None, str(error))
 
@@ -83,7 +85,7 @@ class _Rows:
             data_to=from_microseconds(int(times.max(initial=0))),
         )
 
-    def trial(self, now: datetime) -> Comparison:
+    def trial(self, now: datetime, low_score: float) -> Comparison:
         """Train on what was known before the latest days, and judge on them, beside what was decided at the time.
 
         Cards whose fraud was known by then are left out, as in the handbook's protocol.
@@ -108,5 +110,5 @@ class _Rows:
             labelled,
             self._time[tested],
             Side(self._scores[tested], self._alerted[tested]),
-            Side(scores, scores >= DECISION),
+            Side(scores, scores >= low_score),
         )

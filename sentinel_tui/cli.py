@@ -22,7 +22,7 @@ from engine.files import open_file
 from engine.generator import GeneratorConfig, GeneratorSource
 from engine.messages import SnapshotQueue
 from engine.pipeline import RunTotals
-from sentinel_tui import __version__, learning_commands, rings_command
+from sentinel_tui import __version__, audit_command, learning_commands, rings_command
 from sentinel_tui.backtest_report import backtest_as_json, print_backtest
 from sentinel_tui.backtest_run import BacktestRun
 from sentinel_tui.command_options import (
@@ -220,6 +220,7 @@ def backtest(
 
 app.command()(learning_commands.label)
 app.command()(rings_command.rings)
+app.command()(audit_command.audit)
 app.add_typer(learning_commands.models_app)
 
 

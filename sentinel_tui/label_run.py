@@ -15,6 +15,7 @@ from rich.text import Text
 from data.label_writes import GivenLabel, LabelCounts, LabelWriter, RefusedLabel
 from data.models import LabelSource
 from engine.label_file import LabelFile, UnreadableLabel
+from sentinel_tui.plain_text import printable
 
 LISTED = 20
 """Refused lines that are shown; ``--json`` has all of them."""
@@ -130,10 +131,6 @@ def print_labels(outcome: LabelOutcome, console: Console) -> None:
         table.add_row(f"refused, {problem.replace('_', ' ')}", f"{count:,}")
     console.print(table)
     for line, transaction, problem, detail in problems[:LISTED]:
-        console.print(Text(_printable(f"  line {line:,}: {transaction} {problem.replace('_', ' ')}: {detail}")))
+        console.print(Text(printable(f"  line {line:,}: {transaction} {problem.replace('_', ' ')}: {detail}")))
     if len(problems) > LISTED:
         console.print(f"  … and {len(problems) - LISTED:,} more; --json lists all of them")
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

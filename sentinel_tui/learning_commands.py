@@ -10,7 +10,15 @@ from rich.console import Console
 
 from data.errors import SettingError
 from data.label_writes import LabelWriter
-from data.model_registry import ModelRegistry, RegisteredModel, holders, latest_role_id, models, predecessor
+from data.model_registry import (
+    UNSUPERVISED,
+    ModelRegistry,
+    RegisteredModel,
+    holders,
+    latest_role_id,
+    models,
+    predecessor,
+)
 from engine.backtest_plan import parse_delay
 from engine.label_file import label_columns, open_labels
 from engine.messages import EngineSnapshot, EngineState, SnapshotQueue
@@ -28,7 +36,6 @@ from sentinel_tui.command_options import (
 from sentinel_tui.headless import Interrupted, run_with_progress
 from sentinel_tui.label_run import LabelRun, labels_as_json, print_labels
 from sentinel_tui.model_report import (
-    UNSUPERVISED,
     models_as_json,
     print_models,
     print_shadow,

@@ -7,15 +7,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from data.model_registry import RegisteredModel, RoleHolders
+from data.model_registry import UNSUPERVISED, RegisteredModel, RoleHolders
 from data.timestamps import from_microseconds
 from engine.comparison import FIGURE_TITLES, Comparison, trial_of
 from engine.ranker import RankerCard
 from engine.shadow import ShadowComparison
 from screens.figures import measure
 from sentinel_tui.model_run import Trained
+from sentinel_tui.plain_text import printable
 
-UNSUPERVISED: Final = "anomaly model"
 ACTOR_CHARACTERS: Final = 13
 """Of the name of who trained a model; the table then fits into 80 columns."""
 
@@ -59,7 +59,7 @@ def print_models(models: tuple[RegisteredModel, ...], held: RoleHolders, console
         trial = trial_of(model)
         table.add_row(
             f"{model.version}\n{held.role_of(model) or ''}",
-            Text(f"{model.trained_at:%Y-%m-%d %H:%M}\nby {_plain(model.trained_by)[:ACTOR_CHARACTERS]}"),
+            Text(f"{model.trained_at:%Y-%m-%d %H:%M}\nby {printable(model.trained_by)[:ACTOR_CHARACTERS]}"),
             f"{card.data_from:%Y-%m-%d}..{card.data_to:%Y-%m-%d}\n"
             f"{card.training_rows:,} rows, {card.training_frauds:,} frauds",
             measure(None if trial is None else trial.challenger.average_precision),
@@ -94,7 +94,7 @@ def print_training(trained: Trained, console: Console) -> None:
     if trial is None:
         console.print(Text(f"There was no trial: {trained.training.untried}."))
     else:
-        console.print("\nA trial on the latest days, by a model that did not see them:")
+        console.print("\nA trial on the latest days, by a model that did not see them, without rules and velocity:")
         print_comparison(trial, "decided then", trained.version, console)
     console.print(
         "\nIt competes as challenger from the engine's next batch on: `sentinel-tui model compare` shows how it does, "
@@ -144,8 +144,3 @@ def print_comparison(comparison: Comparison, champion: str, challenger: str, con
     table.add_row("alerted by it alone", f"{flips.champion_only:,}", f"{flips.challenger_only:,}")
     table.add_row("of these fraud", f"{flips.champion_only_frauds:,}", f"{flips.challenger_only_frauds:,}")
     console.print(table)
-
-
-def _plain(text: str) -> str:
-    """Text of the database without what a terminal would obey."""
-    return "".join(character if character.isprintable() else "\ufffd" for character in text)

@@ -51,7 +51,7 @@ def _train(store: Store, settings: Settings, actor: str, now: datetime, report: 
         lessons = read_lessons(
             reader, state, EventReader(Gazetteer()), LABEL_DELAY_US, lambda share: report(0.8 * share)
         )
-    training = train_on_lessons(lessons, now)
+    training = train_on_lessons(lessons, now, settings.FRAUD_SCORE_THRESHOLD)
     report(1.0)
     ranker = training.ranker
     version = ranker.card.version

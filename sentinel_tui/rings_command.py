@@ -12,6 +12,7 @@ from rich.text import Text
 
 from engine.rings import MOST_RINGS, NO_RING, WHAT_TO_DO, Ring, Rings, read_rings
 from sentinel_tui.command_options import DatabaseOption, JsonOption, SetOption, existing_store, flags
+from sentinel_tui.plain_text import printable
 from sentinel_tui.settings import load_settings
 
 
@@ -57,7 +58,7 @@ def print_rings(found: Rings, console: Console) -> None:
         table.add_column(column, justify="right")
     for ring in found.rings:
         table.add_row(
-            Text(_printable(ring.merchant)),
+            Text(printable(ring.merchant)),
             f"{ring.posterior:.2f}",
             f"{ring.cards:,}",
             f"{ring.fraud_cards:,}",
@@ -87,7 +88,3 @@ def _as_json(ring: Ring) -> dict[str, object]:
 
 def _moment(when: datetime | None) -> str:
     return "–" if when is None else f"{when:%Y-%m-%d %H:%M} UTC"
-
-
-def _printable(text: str) -> str:
-    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from data.models import LabelSource
+from data.queries.recovery import KNOWN_SINCE
 from data.queries.rows import money
 from data.timestamps import from_microseconds, to_microseconds
 
@@ -53,7 +54,7 @@ class ReviewRow:
 def current_labels(reader: sqlite3.Connection) -> dict[int, CurrentLabel]:
     """All labels that hold, by transaction."""
     rows = reader.execute(
-        "SELECT l.transaction_seq, l.fraud, l.known_at, l.source, t.card_id, t.merchant_id, t.event_time, "
+        f"SELECT l.transaction_seq, l.fraud, {KNOWN_SINCE}, l.source, t.card_id, t.merchant_id, t.event_time, "
         "t.amount_ratio FROM current_labels l JOIN transactions t ON t.seq = l.transaction_seq"
     )
     return {row[0]: CurrentLabel(row[0], bool(row[1]), row[2], LabelSource(row[3]), *row[4:]) for row in rows}

@@ -80,6 +80,13 @@ def events_between(reader: sqlite3.Connection, seq: int, last: int) -> Iterator[
         yield from (StoredEvent._make((*row[:11], bool(row[11]), *row[12:])) for row in rows)
 
 
+KNOWN_SINCE = """
+max(t.event_time, (SELECT min(known_at) FROM labels same
+    WHERE same.transaction_seq = l.transaction_seq AND same.fraud IS l.fraud AND same.id <= l.id))
+"""
+"""When a label ``l`` of a transaction ``t`` was first said; a chargeback may confirm it later."""
+
+
 class StoredLabel(NamedTuple):
     """A label with what the engine needs of its transaction; times in microseconds.
 
@@ -123,8 +130,8 @@ def seq_before(reader: sqlite3.Connection, time: int, seq: int, last: int) -> in
     return int(row[0])
 
 
-_LABELS = """
-SELECT l.id, l.fraud, l.known_at, l.applied_seq,
+_LABELS = f"""
+SELECT l.id, l.fraud, {KNOWN_SINCE}, l.applied_seq,
     coalesce((SELECT fraud FROM labels WHERE transaction_seq = l.transaction_seq AND id < l.id
         ORDER BY id DESC LIMIT 1), 0),
     t.seq, t.card_id, t.merchant_id, t.event_time, t.amount_ratio, t.location, t.latitude, t.longitude,
@@ -157,7 +164,7 @@ def known_frauds(reader: sqlite3.Connection, last_id: int, since: int) -> Iterat
         reader.execute(
             f"{_LABELS} WHERE l.fraud AND l.id <= ?1 AND t.event_time >= ?2 AND NOT EXISTS (SELECT 1 FROM labels later "
             "WHERE later.transaction_seq = l.transaction_seq AND later.id > l.id AND later.id <= ?1) "
-            "ORDER BY l.known_at, l.id",
+            "ORDER BY 3, l.id",
             (last_id, since),
         )
     )

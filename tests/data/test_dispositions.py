@@ -6,6 +6,7 @@ from data.errors import StoreLockedError
 from data.label_writes import GivenLabel, LabelWriter
 from data.models import AlertStatus, Disposition, LabelSource, RiskLevel
 from data.queries.alerts import alert
+from data.queries.labels import current_labels
 from data.store import Store
 from data.timestamps import to_microseconds
 
@@ -116,3 +117,31 @@ def test_a_database_that_somebody_else_keeps_writing_is_told_after_the_writers_p
     with world.store.writing(), pytest.raises(StoreLockedError, match="being written by another process"):
         writer.dispose_alert(1, 1, Disposition.INCONCLUSIVE, LATER)
     writer.dispose_alert(1, 1, Disposition.INCONCLUSIVE, LATER)
+
+
+def test_nothing_is_known_before_it_happened_even_where_the_source_is_ahead_of_this_clock(world: World) -> None:
+    world.add(scored("t-1", at=LATER + HOUR, level=RiskLevel.LOW))
+    DispositionWriter(world.store, "ana").dispose_alert(1, 1, Disposition.CONFIRMED_FRAUD, LATER)
+    assert world.reader.execute("SELECT known_at FROM labels").fetchone() == (to_microseconds(LATER + HOUR),)
+
+
+def test_a_chargeback_that_agrees_stays_when_the_disposition_is_taken_back(world: World) -> None:
+    world.add(scored("t-1", level=RiskLevel.LOW))
+    writer = DispositionWriter(world.store, "ana")
+    writer.dispose_alert(1, 1, Disposition.CONFIRMED_FRAUD, NOON + HOUR / 2)
+    chargeback(world, fraud=True)
+    assert label(world) == (1, "chargeback")
+    (current,) = current_labels(world.reader).values()
+    assert current.known_at == to_microseconds(NOON + HOUR / 2), "known since the disposition"
+    with pytest.raises(ContradictedError):
+        writer.dispose_alert(1, 2, Disposition.FALSE_POSITIVE, LATER)
+    writer.dispose_alert(1, 2, None, LATER)
+    assert label(world) == (1, "chargeback")
+
+
+def test_a_review_that_a_chargeback_overrules_is_audited_as_what_holds(world: World) -> None:
+    world.add(scored("t-1"))
+    chargeback(world, fraud=True)
+    DispositionWriter(world.store, "ana").review(1, True, None, LATER)
+    (entry, *_) = audit.latest_entries(world.reader, 1)
+    assert (entry.act.before, entry.act.after) == ("fraud", "fraud")

@@ -99,7 +99,7 @@ class Engine:
 
     def train(self) -> str:
         lessons = self.lessons()
-        ranker = train_on_lessons(lessons, NOW).ranker
+        ranker = train_on_lessons(lessons, NOW, 0.5).ranker
         ranker.save(self._folder / "ranker.npz")
         version = ranker.card.version
         ModelRegistry(self.store, "ana").register(

@@ -267,3 +267,19 @@ def test_a_missing_merchant_has_no_label_features_but_its_card_does() -> None:
     assert isnan(row["merchant_days_since_fraud"])
     assert isnan(row["merchant_mean"])
     assert row["card_frauds_14d"] == 1.0
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from([1.0, 9.0])), min_size=1, max_size=8), st.booleans())
+def test_taking_one_fraud_back_leaves_its_twins(drawn: list[tuple[int, float]], known: bool) -> None:
+    frauds = [KnownFraud(DAY_US, 0, f"c{card}", "m", ratio) for card, ratio in drawn]
+    state, without = LabelState(7 * DAY_US), LabelState(7 * DAY_US)
+    for fraud in frauds:
+        state.tell(fraud)
+    for fraud in frauds[1:]:
+        without.tell(fraud)
+    if known:
+        state.advance(DAY_US)
+    state.retract(frauds[0])
+    for each in (state, without):
+        each.advance(2 * DAY_US)
+    assert state.dump() == without.dump()

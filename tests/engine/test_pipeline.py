@@ -301,3 +301,34 @@ def test_a_full_disk_holds_the_engine_and_loses_nothing(
     assert notices[-1] is None
     assert recovery.last_seq(writer.connection) == 6
     writer.close()
+
+
+class _RefusingWriter(EngineWriter):
+    """A writer whose second commit finds the database locked, just when a stop was asked for."""
+
+    pipeline: Pipeline | None = None
+    commits = 0
+
+    def commit(self, batch: BatchResult, now: datetime) -> Commit:
+        self.commits += 1
+        if self.commits == 2 and self.pipeline is not None:
+            self.pipeline.stop()
+            raise StoreError("locked: try again")
+        return super().commit(batch, now)
+
+
+def test_what_could_not_be_stored_is_in_no_checkpoint(store: Store, model: AnomalyModel, gazetteer: Gazetteer) -> None:
+    writer = _RefusingWriter(store)
+    writer.pipeline = Pipeline(
+        ListSource([record(n) for n in range(20)], [10]),
+        JsonDecoder(ColumnMap()),
+        new_scorer(model, gazetteer, writer),
+        writer,
+        Clocks(lambda: NOW, lambda: 0.0),
+        SnapshotQueue(),
+    )
+    with pytest.raises(StoreError, match="locked"):
+        asyncio.run(writer.pipeline.run())
+    assert recovery.last_seq(writer.connection) == 10
+    assert recovery.checkpoint(writer.connection) is None
+    writer.close()

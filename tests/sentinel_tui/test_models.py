@@ -52,7 +52,7 @@ def test_a_challenger_is_compared_on_what_it_scored_in_shadow_promoted_and_rolle
     assert (listed["champion"], listed["challenger"]) == (shadow["challenger"], None)
     assert "no challenger to compare" in sentinel("model", "compare", "--database", database, code=2)
 
-    assert "unsupervised decides" in sentinel("model", "rollback", "--yes", "--database", database)
+    assert "anomaly model decides" in sentinel("model", "rollback", "--yes", "--database", database)
     listed = as_json("model", "list", "--database", database)
     assert (listed["champion"], listed["models"][0]["role"]) == (None, None)
 
