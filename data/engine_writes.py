@@ -82,7 +82,8 @@ class EngineWriter:
         with self._store.transaction(self._connection):
             self._connection.execute(
                 "INSERT INTO anomaly_models (version, card, served_at) VALUES (?, ?, ?) "
-                "ON CONFLICT (version) DO UPDATE SET served_at = excluded.served_at",
+                "ON CONFLICT (version) DO UPDATE SET served_at = excluded.served_at "
+                "WHERE served_at < (SELECT max(served_at) FROM anomaly_models)",
                 (version, card, to_microseconds(now)),
             )
 

@@ -125,9 +125,12 @@ def write_label(
     """Append one label inside the caller's transaction; ``fraud`` None takes the one before back.
 
     Nothing is known before it happened, even where the source's clock is ahead of this one.
+
+    Raises:
+        LookupError: there is no such transaction.
     """
     at = to_microseconds(now)
-    connection.execute(
+    written = connection.execute(
         "INSERT INTO labels (transaction_seq, fraud, known_at, source, actor, added_at) "
         "SELECT seq, ?, max(?, event_time), ?, ?, ? FROM transactions WHERE seq = ?",
         (
@@ -139,6 +142,8 @@ def write_label(
             transaction_seq,
         ),
     )
+    if written.rowcount != 1:
+        raise LookupError(f"there is no transaction {transaction_seq} to label")
 
 
 def _write_lot(

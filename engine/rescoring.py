@@ -137,8 +137,8 @@ class Rescorer:
             )
         if stored.ranked and stored.ranker is None:
             raise RescoringError(
-                "This alert was decided by a ranker, and stored by an earlier version, which did not keep what that "
-                "knew of the card: look at an alert that was raised since"
+                "This alert was stored while a ranker served, by an earlier version, which did not keep what that knew "
+                "of the card: look at an alert that was raised since"
             )
         if stored.model != detectors.model.card.version:
             raise RescoringError(

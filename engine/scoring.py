@@ -186,7 +186,7 @@ def _ranked_reason(ranked: RankedEvidence, thresholds: Thresholds) -> Reason:
         rule="Supervised model",
         value=round(ranked.probability, 6),
         threshold=thresholds.low_score,
-        text=f"fraud with a probability of {ranked.probability:.0%}, as {ranked.model} has learnt from labels",
+        text=f"this share of such transactions is fraud, as {ranked.model} has learnt from labels",
     )
 
 

@@ -199,7 +199,7 @@ def timeline(activities: Iterable[CaseActivity], comments: Iterable[CaseComment]
 
 def _consequences(case: Case, settled: int, disposition: Disposition) -> Iterable[str]:
     """What resolving a case does to it and to its alerts."""
-    yield f"It is resolved as {words(disposition)}."
+    yield f"It is resolved as {words(disposition)}. This cannot be taken back."
     if not settled:
         yield "All of its alerts have a disposition, and keep it."
         return

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data.models import Alert, Contribution
+from data.models import Alert, Contribution, RankedEvidence
 from engine.ranker_titles import RANKER_FEATURES
+from engine.scoring import RANKED_CODE
 from screens import figures
 from screens.tones import Tone
 from screens.widgets.columns import Cell, Column
@@ -55,24 +56,30 @@ RANKED_COLUMNS: tuple[Column[ContributionLine], ...] = (
 """The supervised model compares with no usual value, so that all titles fit 80 cells."""
 
 
+def _deciding(alert: Alert) -> RankedEvidence | None:
+    """The supervised model's evidence, where it raised the alert; else the anomaly model or a rule did."""
+    return alert.ranked if any(reason.code == RANKED_CODE for reason in alert.reasons) else None
+
+
 def alert_heading(alert: Alert) -> str:
-    """Which model decided on an alert, and in what its contributions are."""
-    if alert.ranked is None:
+    """Which model speaks for an alert, and in what its contributions are."""
+    ranked = _deciding(alert)
+    if ranked is None:
         return "What the model found"
-    probability = figures.score(alert.ranked.probability)
+    probability = figures.score(ranked.probability)
     return f"What the supervised model found, in log-odds: probability of fraud {probability}"
 
 
 def alert_columns(alert: Alert) -> tuple[Column[ContributionLine], ...]:
-    """The columns for what the model that decided on an alert made of it."""
-    return CONTRIBUTION_COLUMNS if alert.ranked is None else RANKED_COLUMNS
+    """The columns for what that model made of it."""
+    return CONTRIBUTION_COLUMNS if _deciding(alert) is None else RANKED_COLUMNS
 
 
 def alert_lines(alert: Alert) -> tuple[ContributionLine, ...]:
-    """What the model that decided on an alert made of it."""
-    if alert.ranked is not None:
-        ranked = Total(alert.ranked.base, alert.ranked.log_odds, "log-odds, the sum")
-        return contribution_lines(alert.ranked.contributions, ranked)
+    """What the model that speaks for an alert made of it."""
+    ranked = _deciding(alert)
+    if ranked is not None:
+        return contribution_lines(ranked.contributions, Total(ranked.base, ranked.log_odds, "log-odds, the sum"))
     if alert.anomaly is None:
         return contribution_lines(alert.contributions, None)
     raw = Total(alert.anomaly.base, alert.anomaly.score, "raw anomaly, the sum")

@@ -33,7 +33,7 @@ from screens.workbench import Standing
 HOURS = 12
 NEWEST_ALERTS = 50
 FEED = 60
-BAR_CELLS = 12
+BAR_CELLS = 11
 EMPTY_ALERTS = "No alerts yet."
 EMPTY_FEED = "No transactions yet.\nThey appear as the engine stores them; start it with sentinel-tui."
 

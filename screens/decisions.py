@@ -164,8 +164,10 @@ class Decisions:
         return tuple(self._waiting)
 
     def take(self, decision: Decision) -> None:
-        """Have a decision written after those before it."""
-        if not isinstance(decision, CaseDecision):
+        """Have a decision written after those before it. A case cannot be taken back, nor what came before it."""
+        if isinstance(decision, CaseDecision):
+            self._history = [each for each in self._history if not isinstance(each, AlertDecision)]
+        else:
             self._history.append(decision)
         self._enqueue(decision)
 

@@ -112,7 +112,7 @@ class RolesScreen(DataScreen[None]):
             [
                 f"It takes the place of {champion.version}, which {promoted.actor} chose on "
                 f"{figures.full_moment(promoted.decided_at)}, from the engine's next batch on.",
-                *_in_trial(champion, f"In the trial of {champion.version}"),
+                *_in_trial(champion, f"In the trial of {champion.version}", backwards=True),
             ],
             lambda: self._roll_back(roles.as_of),
         )
@@ -188,19 +188,24 @@ def name_of(model: RegisteredModel | None) -> str:
     return ANOMALY_MODEL if model is None else model.version
 
 
-def _in_trial(model: RegisteredModel, where: str) -> tuple[str, ...]:
+def _in_trial(model: RegisteredModel, where: str, *, backwards: bool = False) -> tuple[str, ...]:
     trial = trial_of(model)
-    return (f"{model.version} had no trial.",) if trial is None else _told(where, trial)
+    return (f"{model.version} had no trial.",) if trial is None else _told(where, trial, backwards=backwards)
 
 
-def _told(where: str, comparison: Comparison) -> tuple[str, ...]:
-    """The figures that a decision is made by, before and after the arrow what decided and what is to decide."""
+def _told(where: str, comparison: Comparison, *, backwards: bool = False) -> tuple[str, ...]:
+    """The figures that a decision is made by, before the arrow of what decides now, after it of what is to decide.
+
+    ``backwards`` is for a rollback, where the challenger of the comparison decides now.
+    """
     width = max(len(FIGURE_TITLES[name]) for name in _TOLD)
+    sides = (comparison.champion, comparison.challenger)
+    now, then = reversed(sides) if backwards else sides
     return (
         f"{where}, {comparison.days} days with {figures.integer(comparison.frauds)} frauds:",
         *(
-            f"  {FIGURE_TITLES[name]:<{width}} {figures.measure(comparison.champion.figure(name)):>6} → "
-            f"{figures.measure(comparison.challenger.figure(name))}"
+            f"  {FIGURE_TITLES[name]:<{width}} {figures.measure(now.figure(name)):>6} → "
+            f"{figures.measure(then.figure(name))}"
             for name in _TOLD
         ),
     )

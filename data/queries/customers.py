@@ -64,8 +64,9 @@ def customer(reader: sqlite3.Connection, card_id: str) -> Customer | None:
 def card_transactions(reader: sqlite3.Connection, card_id: str, limit: int) -> tuple[CardTransaction, ...]:
     """A card's latest transactions by event time, newest first."""
     rows = reader.execute(
-        "SELECT seq, transaction_id, event_time, amount_minor, currency, location, merchant_name, merchant_category, "
-        "score, level_rank FROM transactions WHERE card_id = ? ORDER BY event_time DESC LIMIT ?",
+        "SELECT seq, transaction_id, event_time, amount_minor, currency, location, "
+        "coalesce(merchant_name, merchant_id), merchant_category, score, level_rank "
+        "FROM transactions WHERE card_id = ? ORDER BY event_time DESC LIMIT ?",
         (card_id, limit),
     )
     return tuple(

@@ -111,8 +111,8 @@ def hours_to_watermark(reader: sqlite3.Connection, hours: int) -> tuple[HourFigu
 def latest_transactions(reader: sqlite3.Connection, limit: int) -> tuple[FeedRow, ...]:
     """The newest transactions by arrival, newest first."""
     rows = reader.execute(
-        "SELECT seq, event_time, card_id, amount_minor, currency, location, merchant_category, merchant_name, "
-        "score, level_rank FROM transactions ORDER BY seq DESC LIMIT ?",
+        "SELECT seq, event_time, card_id, amount_minor, currency, location, merchant_category, "
+        "coalesce(merchant_name, merchant_id), score, level_rank FROM transactions ORDER BY seq DESC LIMIT ?",
         (limit,),
     )
     return tuple(

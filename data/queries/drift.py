@@ -59,8 +59,7 @@ class DriftFigures:
 class LabelRate:
     """Labels that became known in the ``DAYS`` days to the watermark, beside what they can be about.
 
-    A label that corrects another counts again. ``labelled_alerts`` are those of the ``latest_alerts`` newest alerts of
-    which it is known whether they were fraud.
+    ``labelled_alerts`` are those of the ``latest_alerts`` newest alerts of which it is known whether they were fraud.
     """
 
     known: int
@@ -127,7 +126,7 @@ def label_rate(reader: sqlite3.Connection) -> LabelRate:
     (watermark,) = reader.execute("SELECT coalesce(max(watermark), 0) FROM source_positions").fetchone()
     since = watermark // 1_000_000 // DAY_S * DAY_S - (DAYS - 1) * DAY_S
     (known,) = reader.execute(
-        "SELECT count(*) FROM labels WHERE fraud IS NOT NULL AND known_at >= ?", (since * 1_000_000,)
+        "SELECT count(*) FROM current_labels WHERE known_at >= ?", (since * 1_000_000,)
     ).fetchone()
     transactions, alerts = reader.execute(
         "SELECT coalesce(sum(transactions), 0), coalesce(sum(low + medium + high + critical), 0) "

@@ -23,6 +23,9 @@ class KeyBar(Static):
         self.screen.bindings_updated_signal.subscribe(self, self._show_keys)
         self._show_keys(self.screen)
 
+    def on_resize(self) -> None:
+        self._show_keys(self.screen)
+
     def _show_keys(self, screen: Screen[Any]) -> None:
         shown = [each.binding for each in screen.active_bindings.values() if each.binding.show and each.enabled]
         self.update(fitting_line(shown, self.app.get_key_display, self.app.size.width))

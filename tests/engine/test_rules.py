@@ -116,5 +116,6 @@ def test_an_alert_that_no_single_sign_explains_says_that_they_add_up() -> None:
     event = Event("card", 6_000.0, NOON, None, None, True, None, None)
     observation = observed(event)
     found = RuleSet(default_rules()).evaluate(Evidence(event, observation, None, 0.4))
-    codes = [reason.code for reason in reasons_of(0.58, 0.4, observation, found, Thresholds(), 0.01, HONEST_TRAFFIC)]
+    reasons = reasons_of(0.58, 0.4, observation, found, Thresholds(), 0.01, HONEST_TRAFFIC, 0.0, None)
+    codes = [reason.code for reason in reasons]
     assert codes == ["high_amount", "combined"]

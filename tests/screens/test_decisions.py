@@ -10,7 +10,7 @@ from data.dispositions import DispositionWriter
 from data.models import Disposition
 from data.queries.alerts import AlertFilter, AlertRow, latest_alerts
 from data.store import Store
-from screens.decisions import AlertDecision, Decisions, ReviewDecision, alert_name, alert_rows
+from screens.decisions import AlertDecision, CaseDecision, Decisions, ReviewDecision, alert_name, alert_rows
 
 from .worlds import NOW, World
 
@@ -156,3 +156,11 @@ async def test_a_failure_that_nobody_foresaw_is_told_and_the_next_decision_is_st
     assert "could not be stored; the log says why" in desk.told[0]
     assert desk.dispositions()[0] is FRAUD
     assert "ReviewDecision 1000000000" in caplog.text
+
+
+async def test_a_case_ends_what_can_be_taken_back_of_alerts(desk: Desk) -> None:
+    desk.dispose(0, FRAUD)
+    assert desk.decisions.can_undo(AlertDecision)
+    desk.decisions.take(CaseDecision("case", 1, 1, Disposition.INCONCLUSIVE))
+    assert not desk.decisions.can_undo(AlertDecision)
+    await desk.settled()

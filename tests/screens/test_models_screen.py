@@ -148,7 +148,7 @@ async def test_a_rollback_is_asked_with_who_comes_back(models_world: World) -> N
         question = await asked(pilot, "R")
         assert "Let the anomaly model decide again?" in question
         assert f"It takes the place of {CHAMPION}, which maria chose on 2026-03-09 12:00:00 UTC" in question
-        assert "0.200 → 0.610" in question
+        assert "0.610 → 0.200" in question
         await pilot.press("y")
         await until(pilot, lambda: "The anomaly model decides alone" in screen_text(app))
         assert roles(store) == (None, CHALLENGER)
