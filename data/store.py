@@ -6,7 +6,6 @@ starves under a saturating writer. One process at a time holds the engine lock.
 
 import os
 import sqlite3
-import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -229,8 +228,3 @@ def _filesystem_of(folder: Path) -> str | None:
         if real.is_relative_to(point) and len(point) >= best:
             best, kind = len(point), filesystem
     return kind
-
-
-def file_mode(path: Path) -> int:
-    """The permission bits of a file."""
-    return stat.S_IMODE(path.stat().st_mode)

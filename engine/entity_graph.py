@@ -176,10 +176,6 @@ class EntityGraph:
         neighbours = tuple(_neighbour(link) for link in links[:limit])
         return Neighbourhood(neighbours, _joint_risk(links))
 
-    def risk(self, event: Event) -> float:
-        """The ``risk`` of ``neighbourhood`` alone, for less."""
-        return _joint_risk(self._links(event))
-
     def compromised_merchants(self, time: int, limit: int) -> tuple[CompromisedMerchant, ...]:
         """Merchants at which cards seem to be taken, by the visits until the day of ``time``, the likeliest first.
 

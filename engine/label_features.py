@@ -64,13 +64,6 @@ class KnownFraud(NamedTuple):
     ratio: float
 
 
-class MerchantFrauds(NamedTuple):
-    """Known frauds at a merchant, and its transactions, in the same days."""
-
-    frauds: int
-    transactions: int
-
-
 class FraudShare(NamedTuple):
     """Known frauds of a window, and the transactions it holds where the days at its ends are taken to be even."""
 
@@ -292,24 +285,6 @@ class LabelState:
         # Days after this one are in the ring too, where its oldest would be.
         in_order = in_order[: max(0, ring - max(0, latest - day))]
         return ([0] * min(silent, length) + in_order + [0] * length)[:length]
-
-    def merchant_frauds(self, merchant: str, time: int, days: int) -> MerchantFrauds:
-        """Frauds known so far and transactions of a merchant in the last ``days`` and the label delay before ``time``.
-
-        The span starts at the midnight, UTC, that it reaches back to.
-
-        Raises:
-            ValueError: ``days`` is below 1 or beyond the longest window.
-        """
-        if not 1 <= days <= WINDOWS_DAYS[-1]:
-            raise ValueError(f"{days} days: 1 to {WINDOWS_DAYS[-1]} are remembered")
-        first_day = (time - self.delay_us) // DAY_US - days
-        frauds = self._known.frauds.get(merchant, _NO_TIMES)
-        today = time // DAY_US
-        return MerchantFrauds(
-            _since(frauds, first_day * DAY_US - 1),
-            sum(self._counts_back_from(merchant, today, today - first_day + 1)),
-        )
 
     def card_frauds(self, card: str, time: int, days: int) -> int:
         """Frauds known so far of a card in the last ``days`` and the label delay before ``time``."""

@@ -139,12 +139,6 @@ def undisposed_of_case(reader: sqlite3.Connection, case_id: int) -> int:
     return int(total)
 
 
-def alert_counts(reader: sqlite3.Connection) -> dict[tuple[RiskLevel, AlertStatus], int]:
-    """How many alerts there are of each level and status; absent pairs have none."""
-    rows = reader.execute("SELECT level_rank, status, count(*) FROM alerts GROUP BY status, level_rank")
-    return {(level_of(rank), AlertStatus(status)): count for rank, status, count in rows}
-
-
 def alert(reader: sqlite3.Connection, alert_id: int) -> Alert | None:
     """One alert with its evidence, by its number."""
     row = reader.execute(

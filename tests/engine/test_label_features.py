@@ -210,19 +210,6 @@ def test_no_row_depends_on_labels_younger_than_the_delay(drawn: list[tuple[int, 
             assert plain == pytest.approx(flipped, nan_ok=True)
 
 
-def test_a_rule_sees_the_frauds_and_transactions_of_a_span_with_its_delay() -> None:
-    stream = [Past(100.25 + day, "c1", "m1", 100.5 + day if day % 10 == 0 else None, 1.0) for day in range(60)]
-    state = state_after(stream)
-    now = 160 * DAY_US
-    state.advance(now)
-    assert state.merchant_frauds("m1", now, 14) == (2, 21)
-    assert state.merchant_frauds("m1", now, 60) == (6, 60)
-    assert state.merchant_frauds("unheard of", now, 14) == (0, 0)
-    for days in (0, 61):
-        with pytest.raises(ValueError, match="days"):
-            state.merchant_frauds("m1", now, days)
-
-
 def test_what_no_window_reaches_any_more_is_forgotten() -> None:
     state = state_after([Past(100.5, f"c{index}", f"m{index}", 107.5, 1.0) for index in range(50)])
     state.advance(110 * DAY_US)
