@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from engine import history_memory
 from engine.features import MICROSECONDS, SMALLEST_AMOUNT, Event, amount_ratio
-from engine.history_memory import CardMemory, HistoryMemory
+from engine.history_memory import NOTHING_YET, CardMemory, HistoryMemory
 from engine.profiles import DAY_S, SLOWEST_LEARNING, WINSOR_MULTIPLE
 
 AMOUNTS_KEPT: Final = 50
@@ -77,11 +77,9 @@ class HistoryState:
         ``features`` are the engine's of the event, in the order of ``FEATURES``.
         """
         now = event.time / MICROSECONDS
-        card = self._memory.cards.get(event.card_id)
-        if card is None:
-            card = self._memory.cards[event.card_id] = CardMemory()
+        card = CardMemory.of_packed(self._memory.cards.get(event.card_id, NOTHING_YET))
         cents = min(round(100.0 * event.amount), _MOST_CENTS)
-        amounts = sorted(card.cents)
+        amounts = sorted(array("I", card.cents))
         count = len(amounts)
         if count >= AMOUNTS_TO_JUDGE:
             ratio = cents / max(amounts[count // 2], 1)
@@ -98,7 +96,7 @@ class HistoryState:
             *_unusual(card.unusual, now),
             merchant_mean,
         )
-        _remember(card, cents, ratio, int(now))
+        self._memory.cards[event.card_id] = _with(card, cents, ratio, int(now)).packed()
         return row
 
     def remembered(self, event: Event) -> CardHistory:
@@ -106,17 +104,12 @@ class HistoryState:
         merchant = _UNKNOWN_MERCHANT
         if event.merchant is not None:
             merchant = self._memory.merchants.get(event.merchant, _UNKNOWN_MERCHANT)
-        card = self._memory.cards.get(event.card_id)
-        if card is None:
-            return CardHistory(b"", 0, b"", merchant)
-        return CardHistory(card.cents.tobytes(), card.next, card.unusual, merchant)
+        card = CardMemory.of_packed(self._memory.cards.get(event.card_id, NOTHING_YET))
+        return CardHistory(*card, merchant)
 
     def restore(self, event: Event, history: CardHistory) -> None:
         """Remember of the card and the merchant of an event what ``remembered`` told."""
-        card = self._memory.cards[event.card_id] = CardMemory()
-        card.cents = array("I", history.cents)
-        card.next = history.next
-        card.unusual = history.unusual
+        self._memory.cards[event.card_id] = CardMemory(history.cents, history.next, history.unusual).packed()
         if event.merchant is not None:
             self._memory.merchants[event.merchant] = history.merchant
 
@@ -191,14 +184,16 @@ def _days_since_far(packed: "array[int]", now: float) -> float:
     return nan
 
 
-def _remember(card: CardMemory, cents: int, ratio: float, time_s: int) -> None:
-    if len(card.cents) < AMOUNTS_KEPT:
-        card.cents.append(cents)
+def _with(card: CardMemory, cents: int, ratio: float, time_s: int) -> CardMemory:
+    """A card's memory after one more amount."""
+    amounts, oldest = array("I", card.cents), card.next
+    if len(amounts) < AMOUNTS_KEPT:
+        amounts.append(cents)
     else:
-        card.cents[card.next] = cents
-        card.next = (card.next + 1) % AMOUNTS_KEPT
+        amounts[oldest] = cents
+        oldest = (oldest + 1) % AMOUNTS_KEPT
     if ratio < UNUSUAL_RATIO:
-        return
+        return CardMemory(amounts.tobytes(), oldest, card.unusual)
     unusual = array("Q", card.unusual)
     insort(unusual, time_s << _RATIO_BITS | min(int(ratio * _RATIO_UNIT), _HIGHEST_RATIO))
-    card.unusual = unusual[-UNUSUAL_KEPT:].tobytes()
+    return CardMemory(amounts.tobytes(), oldest, unusual[-UNUSUAL_KEPT:].tobytes())

@@ -11,13 +11,13 @@ from typing import Final, NamedTuple
 
 from data.models import RankerRescoring
 from engine.card_history import AMOUNTS_KEPT, UNUSUAL_KEPT, CardHistory
+from engine.history_memory import CENT_BYTES
 from engine.label_features import LABEL_FEATURE_NAMES
 from engine.ranker_features import UNLABELLED_FEATURE_NAMES
 
 _HEAD: Final = struct.Struct(f"<{len(LABEL_FEATURE_NAMES)}d2d3B")
 """The label features; the merchant's transactions and mean amount; how many amounts follow, which is the oldest, and
 how many unusual ones follow these."""
-_CENT_BYTES: Final = 4
 _UNUSUAL_BYTES: Final = 8
 
 
@@ -33,7 +33,7 @@ def kept_for_ranker(version: str, row: Sequence[float], history: CardHistory) ->
     packed = _HEAD.pack(
         *row[len(UNLABELLED_FEATURE_NAMES) :],
         *history.merchant,
-        len(history.cents) // _CENT_BYTES,
+        len(history.cents) // CENT_BYTES,
         history.next,
         len(history.unusual) // _UNUSUAL_BYTES,
     )
@@ -50,7 +50,7 @@ def read_ranker_memory(kept: RankerRescoring) -> RankerMemory:
         *numbers, count, mean, amounts, oldest, unusual = _HEAD.unpack_from(packed)
     except (struct.error, Base64Error) as error:
         raise ValueError("what the ranker knew is of another length or damaged") from error
-    end_of_cents = _HEAD.size + _CENT_BYTES * amounts
+    end_of_cents = _HEAD.size + CENT_BYTES * amounts
     if len(packed) != end_of_cents + _UNUSUAL_BYTES * unusual:
         raise ValueError("what the ranker knew is of another length")
     history = CardHistory(packed[_HEAD.size : end_of_cents], oldest, packed[end_of_cents:], (count, mean))

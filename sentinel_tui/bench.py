@@ -182,6 +182,10 @@ def card_bytes() -> tuple[float, float]:
     state, learning = _new_state(), Learning()
     learning.begin_history(None)
     learning.graph = EntityGraph()
+    # What is allocated once, whatever the number of cards, is no memory of a card.
+    first = next(_full_history())
+    Learning().observe(first, _NEUTRAL, late=False)
+    EntityGraph().observe(first)
     tracemalloc.start()
     for event in _full_history():
         state.observe(event)

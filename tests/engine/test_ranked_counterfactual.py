@@ -245,7 +245,7 @@ def test_an_alert_that_cannot_be_scored_as_it_was_is_refused_in_words(
     labels = 8 * len(LABEL_FEATURE_NAMES)
     infinite = struct.pack("<d", math.inf)
     changes: list[tuple[RankerRescoring | None, str]] = [
-        (None, "decided by a ranker, and stored by an earlier version"),
+        (None, "stored while a ranker served, by an earlier version"),
         (kept.model_copy(update={"model": "boosting-0000"}), "file holds boosting-[0-9a-f]+ now"),
         *(
             (kept.model_copy(update={"memory": b64encode(damaged).decode()}), "What was stored .* cannot be read")
