@@ -293,7 +293,7 @@ def test_an_alert_that_cannot_be_scored_as_it_was_is_refused_in_words(
     refused(alert.model_copy(update={"rescoring": None}), detectors, "earlier version")
     changes: list[tuple[dict[str, Any], str]] = [
         ({"model": "iforest-0000"}, "model iforest-0000, and the model now is iforest-"),
-        ({"ranked": True}, "decided by a ranker, and stored by an earlier version"),
+        ({"ranked": True}, "stored while a ranker served, by an earlier version"),
         ({"prior": 0.5}, "rules and settings of now"),
         ({"memory": "AAAA"}, "cannot be read"),
         ({"memory": "é"}, "cannot be read"),
