@@ -52,8 +52,8 @@ ROUNDS = 3
 LATENCY_RATE = 500.0
 FOREST_BATCH = 1_024
 FEW_CARDS = 10_000
-REMEMBERED_CARDS = 1_000
-FULL_HISTORY = 60
+REMEMBERED_CARDS = 2_000
+FULL_HISTORY = 51
 """Transactions of a card after which it takes no more memory."""
 MICRO = 1e6
 _NEUTRAL = (0.0,) * len(FEATURE_NAMES)
@@ -178,32 +178,38 @@ def cost_of_cards(cards: int) -> float:
 
 
 def card_bytes() -> tuple[float, float]:
-    """Bytes of state for each card with a full history, without labels and with them; merchants are part of it."""
+    """Bytes of state for each card with a full history, without labels and with them; merchants are part of it.
+
+    It is what many cards take more than one, so that what is allocated once counts for no card.
+    """
+    one, many = _memory_of(1), _memory_of(REMEMBERED_CARDS)
+    without, with_labels = (more - less for less, more in zip(one, many, strict=True))
+    return without / REMEMBERED_CARDS, with_labels / REMEMBERED_CARDS
+
+
+def _memory_of(cards: int) -> tuple[int, int]:
+    """Bytes that an engine's memory takes, without labels and with them."""
     state, learning = _new_state(), Learning()
     learning.begin_history(None)
     learning.graph = EntityGraph()
-    # What is allocated once, whatever the number of cards, is no memory of a card.
-    first = next(_full_history())
-    Learning().observe(first, _NEUTRAL, late=False)
-    EntityGraph().observe(first)
     tracemalloc.start()
-    for event in _full_history():
+    for event in _full_history(cards):
         state.observe(event)
     without, _ = tracemalloc.get_traced_memory()
     # One text for each card, as in an engine, where the same event goes to every memory.
     texts = {card: card for card in state.cards}
-    extra, _ = tracemalloc.get_traced_memory()
-    for event in _full_history():
+    before, _ = tracemalloc.get_traced_memory()
+    for event in _full_history(cards):
         known = event._replace(card_id=texts[event.card_id])
         learning.observe(known, _NEUTRAL, late=False)
         learning.connect([known], [False])
-    further = tracemalloc.get_traced_memory()[0] - extra
+    further = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    return without / REMEMBERED_CARDS, (without + further) / REMEMBERED_CARDS
+    return without, without + further
 
 
-def _full_history() -> Iterator[Event]:
-    return (event for day in range(FULL_HISTORY) for event in _events(REMEMBERED_CARDS, range(REMEMBERED_CARDS), day))
+def _full_history(cards: int) -> Iterator[Event]:
+    return (event for day in range(FULL_HISTORY) for event in _events(cards, range(cards), day))
 
 
 class _MemorySource:
